@@ -1,0 +1,149 @@
+package bridge
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// dial opens the transport to a server. The connection it returns bounds each write and each incoming packet, and reports its first
+// failure to failed before paho hears of it: paho's own words for a lost connection leave the cause out.
+func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed func(error)) (*guardedConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
+	defer cancel()
+	d := net.Dialer{KeepAlive: 15 * time.Second}
+	c, err := d.DialContext(ctx, "tcp", server.Host)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := c.(*net.TCPConn); ok {
+		setUserTimeout(t, b.opts.WriteTimeout)
+	}
+	if server.Scheme == "mqtts" {
+		if c, err = b.handshake(ctx, c, server.Hostname()); err != nil {
+			return nil, err
+		}
+	}
+	return &guardedConn{
+		Conn: c, failed: failed, writeTimeout: b.opts.WriteTimeout, maxPacket: b.opts.MaxPacket, maxSuback: 2 + filters,
+	}, nil
+}
+
+func (b *Bridge) handshake(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
+	cfg, err := b.opts.TLS()
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	t := tls.Client(c, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("tls handshake with %s: %w", cfg.ServerName, err)
+	}
+	return t, nil
+}
+
+// setUserTimeout makes the kernel give a connection up whose data stays unacknowledged for d, as after a pulled cable. It is an
+// improvement only: the acknowledgement timeout finds the same later, so an error is of no consequence.
+func setUserTimeout(c *net.TCPConn, d time.Duration) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	})
+}
+
+// guardedConn protects paho from its peer. Paho sets no deadline on acknowledgements and pings, allocates whatever length a
+// packet claims, and panics on a SUBACK that has more return codes than it asked filters for.
+type guardedConn struct {
+	net.Conn
+	failed       func(error)
+	writeTimeout time.Duration
+	maxPacket    int // bytes of remaining length
+	maxSuback    int // bytes of a SUBACK's remaining length
+	scan         packetScan
+}
+
+func (c *guardedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.failed(err)
+	}
+	return n, err
+}
+
+func (c *guardedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bad := c.scan.check(p[:n], c.maxPacket, c.maxSuback); bad != nil {
+		n, err = 0, bad
+	}
+	if err != nil {
+		c.failed(err)
+	}
+	return n, err
+}
+
+// packetScan follows the fixed headers in a stream of MQTT packets (MQTT 3.1.1, 2.2).
+type packetScan struct {
+	kind  byte // packet type; 0 between packets
+	shift uint // of the next length byte
+	size  int  // remaining length so far
+	skip  int  // bytes of the packet's body still to come
+}
+
+const typeSuback = 9
+
+// check walks p and refuses a packet whose claimed length is beyond the bounds, before anybody allocates for it.
+func (s *packetScan) check(p []byte, maxPacket, maxSuback int) error {
+	for len(p) > 0 {
+		if s.skip > 0 {
+			n := min(s.skip, len(p))
+			s.skip -= n
+			p = p[n:]
+			continue
+		}
+		if s.kind == 0 {
+			s.kind, s.shift, s.size = p[0]>>4|0x10, 0, 0
+			p = p[1:]
+			continue
+		}
+		s.size |= int(p[0]&0x7f) << s.shift
+		s.shift += 7
+		more := p[0]&0x80 != 0
+		p = p[1:]
+		if more {
+			if s.shift > 21 {
+				return fmt.Errorf("upstream sent a packet whose length field has more than 4 bytes")
+			}
+			continue
+		}
+		if err := s.admit(maxPacket, maxSuback); err != nil {
+			return err
+		}
+		s.skip, s.kind = s.size, 0
+	}
+	return nil
+}
+
+func (s *packetScan) admit(maxPacket, maxSuback int) error {
+	if s.size > maxPacket {
+		return fmt.Errorf("upstream sent a packet of %d bytes, the limit is %d", s.size, maxPacket)
+	}
+	if s.kind&0x0f == typeSuback && s.size > maxSuback {
+		return fmt.Errorf("upstream sent a SUBACK with more return codes than topic filters were asked for")
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+const (
+	// maxUnconfirmed bounds the inbound messages that the local broker has not yet confirmed.
+	maxUnconfirmed = 256
+	// inboundPatience is how long a full inbound side may hold up the connection. While paho's handler waits, pings wait too.
+	inboundPatience = 5 * time.Second
+	// subackFailure is the return code of a refused filter (MQTT 3.1.1, 3.9.3). Paho reports it as success.
+	subackFailure = 0x80
+)
+
+var errInboundFull = errors.New("the local broker does not take inbound messages fast enough")
+
+// inbound is a message on its way from the upstream to the local broker.
+type inbound struct {
+	m    mqtt.Message
+	done chan error // buffered: the local broker never waits for us
+}
+
+// subscribe asks for the inward routes, and takes a refused filter for what it is.
+func (e *epoch) subscribe() error {
+	if len(e.b.opts.In) == 0 {
+		return nil
+	}
+	filters := make(map[string]byte, len(e.b.opts.In))
+	for _, r := range e.b.opts.In {
+		filters[r.Remote()] = max(filters[r.Remote()], byte(r.QoS))
+	}
+	t := e.client.SubscribeMultiple(filters, nil)
+	if err := e.wait(e.ctx, t, e.b.opts.AckTimeout); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	st, ok := t.(*mqtt.SubscribeToken)
+	if !ok {
+		return fmt.Errorf("subscribe: unexpected token %T", t)
+	}
+	for filter, code := range st.Result() {
+		if code == subackFailure {
+			return fmt.Errorf("subscribe to %q: the upstream refused it, check its access rules", filter)
+		}
+	}
+	return nil
+}
+
+// receive is paho's handler: it hands the message over and returns. The slot keeps its place for the confirmation.
+func (e *epoch) receive(m mqtt.Message) {
+	rec, ok := e.b.incoming(m)
+	if !ok {
+		m.Ack()
+		return
+	}
+	slot := &inbound{m: m, done: make(chan error, 1)}
+	timer := time.NewTimer(inboundPatience)
+	defer timer.Stop()
+	select {
+	case e.slots <- slot:
+		e.b.counters.received.Add(1)
+		e.b.opts.Local.Publish(rec, func(err error) { slot.done <- err })
+	case <-e.ctx.Done():
+	case <-timer.C:
+		e.b.counters.dropped.Add(1)
+		e.cancel(errInboundFull)
+	}
+}
+
+// incoming makes a record of an upstream's message; ok is false for one that no route asked for.
+func (b *Bridge) incoming(m mqtt.Message) (*gateway.Record, bool) {
+	r, local, ok := firstInward(b.opts.In, m.Topic())
+	if !ok {
+		return nil, false
+	}
+	return &gateway.Record{
+		Time:   b.opts.Now(),
+		Origin: b.opts.Name,
+		Body: &gateway.Message{
+			Topic: local, Payload: m.Payload(), QoS: gateway.QoS(m.Qos()), Retain: r.Retain.apply(m.Retained()),
+		},
+	}, true
+}
+
+// confirmInbound sends the PUBACKs, in the order of arrival (MQTT-4.6.0-2), each when the local broker holds the message safely.
+func (e *epoch) confirmInbound() {
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case slot := <-e.slots:
+			if !e.confirmOne(slot) {
+				return
+			}
+		}
+	}
+}
+
+func (e *epoch) confirmOne(slot *inbound) bool {
+	select {
+	case <-e.ctx.Done():
+		return false
+	case err := <-slot.done:
+		if err != nil {
+			e.refused(slot.m, err)
+		}
+		slot.m.Ack()
+		return true
+	}
+}
+
+// refused reports a message that the local broker will not have. It is confirmed all the same: it would be refused again for ever.
+func (e *epoch) refused(m mqtt.Message, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	e.b.counters.dropped.Add(1)
+	e.b.log.Warn("inbound message was refused", "topic", m.Topic(), "error", err)
+}

@@ -1,0 +1,191 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// collector turns snapshots into metrics at each scrape, so that components count in plain fields and know nothing of Prometheus.
+type collector struct {
+	o    Options
+	desc map[string]*prometheus.Desc // by name; written once, in newCollector
+}
+
+// metric is one row of the tables below.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+func newCollector(o Options) *collector {
+	c := &collector{o: o, desc: map[string]*prometheus.Desc{}}
+	c.describe(nil, buildMetrics())
+	c.describe(nil, bufferMetrics(gateway.BufferStats{}))
+	c.describe([]string{"queue"}, queueMetrics(gateway.QueueStats{}))
+	c.describe(nil, brokerMetrics(gateway.BrokerStats{}))
+	c.describe([]string{"upstream"}, bridgeMetrics(gateway.BridgeStats{}))
+	c.describe([]string{"bus"}, busMetrics(gateway.BusStats{}))
+	c.describe([]string{"device"}, deviceMetrics(gateway.DeviceStats{}))
+	return c
+}
+
+// row is a metric with its value now.
+type row struct {
+	metric
+	value float64
+}
+
+func (c *collector) describe(labels []string, rows []row) {
+	for _, r := range rows {
+		var constant prometheus.Labels
+		if r.name == "tidegate_build_info" {
+			constant = prometheus.Labels{"version": c.o.Version, "gateway": c.o.GatewayID}
+		}
+		c.desc[r.name] = prometheus.NewDesc(r.name, r.help, labels, constant)
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.desc {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	buffer := c.o.Snapshots.Buffer()
+	c.emit(ch, buildMetrics())
+	c.emit(ch, bufferMetrics(buffer))
+	for _, q := range buffer.Queues {
+		c.emit(ch, queueMetrics(q), q.Name)
+	}
+	c.emit(ch, brokerMetrics(c.o.Snapshots.Broker()))
+	for _, b := range c.o.Snapshots.Bridges() {
+		c.emit(ch, bridgeMetrics(b), b.Name)
+	}
+	for _, b := range c.o.Snapshots.Buses() {
+		c.emit(ch, busMetrics(b), b.Name)
+		for _, d := range b.Devices {
+			c.emit(ch, deviceMetrics(d), d.Name)
+		}
+	}
+}
+
+func (c *collector) emit(ch chan<- prometheus.Metric, rows []row, labels ...string) {
+	for _, r := range rows {
+		ch <- prometheus.MustNewConstMetric(c.desc[r.name], r.kind, r.value, labels...)
+	}
+}
+
+func count[T uint64 | int | int64](name, help string, v T) row {
+	return row{metric{name, help, counter}, float64(v)}
+}
+
+func level[T uint64 | int | int64 | float64](name, help string, v T) row {
+	return row{metric{name, help, gauge}, float64(v)}
+}
+
+func truth(name, help string, v bool) row {
+	if v {
+		return level(name, help, 1)
+	}
+	return level(name, help, 0)
+}
+
+func buildMetrics() []row {
+	return []row{level("tidegate_build_info", "Always 1; the labels name the build and the gateway.", 1)}
+}
+
+func bufferMetrics(s gateway.BufferStats) []row {
+	return []row{
+		count("tidegate_buffer_appended_total", "Records handed over with at least one durable consumer.", s.Appended),
+		count("tidegate_buffer_elided_total", "Records acknowledged by all consumers before their commit, never written.", s.Elided),
+		count("tidegate_buffer_written_total", "Records committed to disk.", s.Written),
+		count("tidegate_buffer_commits_total", "Transactions committed.", s.Commits),
+		count("tidegate_buffer_fsyncs_total", "Calls of fsync and fdatasync on the database and its log.", s.Fsyncs),
+		count("tidegate_buffer_written_bytes_total", "Bytes written to the database and its log.", s.BytesOut),
+		count("tidegate_buffer_commit_failures_total", "Commits that failed and are tried again.", s.Failures),
+		count("tidegate_buffer_dropped_total", "Records dropped by a limit.", s.Dropped),
+		count("tidegate_buffer_damaged_total", "Records set aside because their check sum was wrong.", s.Damaged),
+		level("tidegate_buffer_pending_records", "Records in memory, neither committed nor elided.", s.Pending),
+		level("tidegate_buffer_file_bytes", "Size of the database and its log.", s.FileBytes),
+		level("tidegate_buffer_last_commit_seconds", "Duration of the newest commit.", s.LastCommit.Seconds()),
+	}
+}
+
+func queueMetrics(q gateway.QueueStats) []row {
+	oldest := 0.0
+	if !q.Oldest.IsZero() {
+		oldest = float64(q.Oldest.UnixMilli()) / 1000
+	}
+	return []row{
+		level("tidegate_queue_records", "Deliveries not yet acknowledged.", q.Depth),
+		level("tidegate_queue_oldest_timestamp_seconds", "Original time of the oldest of them, 0 when there is none.", oldest),
+		truth("tidegate_queue_online", "1 while a consumer is attached.", q.Online),
+	}
+}
+
+func brokerMetrics(s gateway.BrokerStats) []row {
+	return []row{
+		level("tidegate_mqtt_connections", "Client connections open now.", s.Connections),
+		level("tidegate_mqtt_sessions", "Persistent sessions, connected or not.", s.Sessions),
+		level("tidegate_mqtt_subscriptions", "Subscriptions of all sessions.", s.Subscriptions),
+		level("tidegate_mqtt_retained_messages", "Retained messages.", s.Retained),
+		count("tidegate_mqtt_received_total", "PUBLISH packets received from clients.", s.Received),
+		count("tidegate_mqtt_sent_total", "PUBLISH packets sent to clients.", s.Sent),
+		count("tidegate_mqtt_received_bytes_total", "Bytes received from clients.", s.BytesIn),
+		count("tidegate_mqtt_sent_bytes_total", "Bytes sent to clients.", s.BytesOut),
+		count("tidegate_mqtt_dropped_total", "Deliveries dropped by a session's limit.", s.Dropped),
+		count("tidegate_mqtt_refused_total", "Connections refused before CONNACK.", s.Refused),
+		count("tidegate_mqtt_malformed_total", "Connections closed for a protocol error.", s.Malformed),
+	}
+}
+
+func bridgeMetrics(s gateway.BridgeStats) []row {
+	return []row{
+		truth("tidegate_bridge_connected", "1 while the upstream is connected.", s.Connected),
+		level("tidegate_bridge_epoch", "Number of the newest connection.", s.Epoch),
+		level("tidegate_bridge_inflight", "Publishes sent and not yet acknowledged.", s.Inflight),
+		count("tidegate_bridge_sent_total", "Publishes sent.", s.Sent),
+		count("tidegate_bridge_acked_total", "Publishes acknowledged by the upstream.", s.Acked),
+		count("tidegate_bridge_received_total", "Inbound messages taken over.", s.Received),
+		count("tidegate_bridge_parked_total", "Records set aside because the upstream cannot take them.", s.Parked),
+		count("tidegate_bridge_dropped_total", "Inbound messages dropped or refused.", s.Dropped),
+		count("tidegate_bridge_connects_total", "Successful connections.", s.Connects),
+		count("tidegate_bridge_failures_total", "Failed attempts and lost connections.", s.Failures),
+	}
+}
+
+func busMetrics(s gateway.BusStats) []row {
+	return []row{
+		truth("tidegate_bus_open", "1 while the port or connection is open.", s.Open),
+		count("tidegate_bus_requests_total", "Requests sent.", s.Requests),
+		count("tidegate_bus_timeouts_total", "Requests without an answer in time.", s.Timeouts),
+		count("tidegate_bus_errors_total", "Answers refused: check sum, length, unit or function.", s.Errors),
+		count("tidegate_bus_exceptions_total", "Exception answers.", s.Exception),
+		count("tidegate_bus_opens_total", "Times that the port or connection was opened.", s.Opens),
+		count("tidegate_bus_polls_total", "Polls of devices completed.", s.Polls),
+		count("tidegate_bus_missed_total", "Poll slots that could not be kept.", s.Missed),
+		count("tidegate_bus_writes_total", "Writes carried out.", s.Writes),
+		count("tidegate_bus_panics_total", "Panics caught at the bus's boundary.", s.Panics),
+		{metric{"tidegate_bus_busy_seconds_total", "Time spent in conversations.", counter}, s.Busy.Seconds()},
+	}
+}
+
+func deviceMetrics(d gateway.DeviceStats) []row {
+	last := 0.0
+	if !d.LastGood.IsZero() {
+		last = float64(d.LastGood.UnixMilli()) / 1000
+	}
+	return []row{
+		truth("tidegate_device_up", "1 while the device answers.", d.Online),
+		level("tidegate_device_last_good_timestamp_seconds", "Time of the newest good reading, 0 when there was none.", last),
+	}
+}

@@ -1,0 +1,83 @@
+package gateway
+
+import "time"
+
+// BufferStats is a snapshot of the buffer. Counters start at 0 with the process.
+type BufferStats struct {
+	Appended   uint64 // records handed over with at least one durable consumer
+	Elided     uint64 // records acknowledged by all consumers before their commit: never written
+	Written    uint64 // records committed
+	Commits    uint64 // transactions committed
+	Fsyncs     uint64 // calls of fsync and fdatasync on the database and its log
+	BytesOut   uint64 // bytes written to the database and its log
+	Failures   uint64 // commits that failed and are tried again
+	Dropped    uint64 // records dropped by a limit
+	Damaged    uint64 // records whose check sum was wrong, set aside
+	Pending    int    // records in memory, not yet committed or elided
+	FileBytes  int64  // size of the database and its log
+	LastCommit time.Duration
+	Queues     []QueueStats
+}
+
+// QueueStats is a snapshot of one durable queue.
+type QueueStats struct {
+	Name   string
+	Depth  uint64    // deliveries not yet acknowledged
+	Oldest time.Time // original time of the oldest of them; zero when empty or not known
+	Online bool      // a consumer is attached
+}
+
+// BrokerStats is a snapshot of the local broker.
+type BrokerStats struct {
+	Connections   int    // open now
+	Sessions      int    // persistent sessions, connected or not
+	Subscriptions int    // of all sessions
+	Retained      int    // retained messages
+	Received      uint64 // PUBLISH packets received
+	Sent          uint64 // PUBLISH packets sent
+	BytesIn       uint64
+	BytesOut      uint64
+	Dropped       uint64 // deliveries dropped by a session's limit
+	Refused       uint64 // connections refused: bad credentials, limits, protocol errors before CONNACK
+	Malformed     uint64 // connections closed for a protocol error
+}
+
+// BridgeStats is a snapshot of one upstream.
+type BridgeStats struct {
+	Name      string
+	Connected bool
+	Epoch     uint64
+	Sent      uint64 // PUBLISH packets handed to the network
+	Acked     uint64 // acknowledged by the upstream broker
+	Received  uint64 // inbound messages taken over
+	Parked    uint64 // records set aside because the upstream cannot take them
+	Dropped   uint64 // inbound messages dropped by the bound of their queue
+	Connects  uint64 // successful connections
+	Failures  uint64 // failed attempts and lost connections
+	Inflight  int
+	LastError string
+}
+
+// BusStats is a snapshot of one bus.
+type BusStats struct {
+	Name      string
+	Open      bool
+	Requests  uint64
+	Timeouts  uint64
+	Errors    uint64 // answers that were refused: check sum, length, unit, function
+	Exception uint64 // Modbus exceptions received
+	Opens     uint64
+	Polls     uint64 // polls of devices completed
+	Missed    uint64 // poll slots that could not be kept
+	Writes    uint64
+	Panics    uint64        // caught at the bus's boundary
+	Busy      time.Duration // time spent in conversations
+	Devices   []DeviceStats
+}
+
+// DeviceStats is a snapshot of one device.
+type DeviceStats struct {
+	Name     string
+	Online   bool
+	LastGood time.Time // zero: never
+}
