@@ -1,0 +1,156 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Passwords checks users against a password file. The file is read once, and again by Reload. All methods may be called
+// at the same time.
+type Passwords struct {
+	path  string
+	users atomic.Pointer[users]
+	// slot is held while a hash is computed. One at a time: a hash takes a core, and an Argon2id hash up to 64 MiB
+	// besides, so that a flood of logins would starve the polling of devices or take the memory of a small board.
+	slot chan struct{}
+}
+
+// LoadPasswords reads the password file at path. An error names every wrong line.
+func LoadPasswords(path string) (*Passwords, error) {
+	p := newPasswords(path)
+	if err := p.Reload(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func newPasswords(path string) *Passwords {
+	return &Passwords{path: path, slot: make(chan struct{}, 1)}
+}
+
+// Reload reads the file again. On an error the users stay as they were.
+func (p *Passwords) Reload() error {
+	lines, err := readFile(p.path)
+	if err != nil {
+		return err
+	}
+	hashes := map[string]hash{}
+	for _, l := range lines {
+		if l.user != "" {
+			hashes[l.user] = l.hash
+		}
+	}
+	p.users.Store(newUsers(hashes))
+	return nil
+}
+
+// Len returns the number of users.
+func (p *Passwords) Len() int { return len(p.users.Load().hashes) }
+
+// Check tells whether the user exists and has this password. It takes tens of milliseconds, on a small board up to
+// seconds, and waits for its turn; when ctx ends before that, the answer is false. For a user who does not exist it takes
+// as long as for one who does, so that nobody can find out names by the clock.
+func (p *Passwords) Check(ctx context.Context, user string, password []byte) bool {
+	u := p.users.Load()
+	if u.remembers(user, password) {
+		return true
+	}
+	if !p.enter(ctx) {
+		return false
+	}
+	defer p.leave()
+	if u.remembers(user, password) { // another client of this user may have logged in while this one waited
+		return true
+	}
+	h, known := u.find(user)
+	if !h.matches(password) || !known {
+		return false
+	}
+	u.remember(user, password)
+	return true
+}
+
+// enter waits for the slot. It tells whether ctx lasted that long.
+func (p *Passwords) enter(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	select {
+	case p.slot <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *Passwords) leave() { <-p.slot }
+
+// users is what one reading of the file gave. Only the memory of logins changes.
+type users struct {
+	hashes map[string]hash
+	decoys []hash
+	seed   maphash.Seed
+	key    [32]byte
+
+	mu sync.Mutex
+	// seen holds a keyed digest of the last right password of each user, so that clients that reconnect all the time, or
+	// all at once after the network was away, do not cost a slow hash each. The key is random and never leaves the process.
+	seen map[string][sha256.Size]byte
+}
+
+func newUsers(hashes map[string]hash) *users {
+	u := &users{hashes: hashes, seed: maphash.MakeSeed(), seen: map[string][sha256.Size]byte{}}
+	rand.Read(u.key[:]) // never fails (crypto/rand)
+	for _, name := range slices.Sorted(maps.Keys(hashes)) {
+		u.decoys = append(u.decoys, hashes[name])
+	}
+	if len(u.decoys) == 0 {
+		u.decoys = []hash{pbkdf2Hash{iterations: newIterations, salt: u.key[:newSaltSize]}}
+	}
+	return u
+}
+
+// find returns the user's hash. For an unknown user it returns that of another, always the same for one name: hashes in
+// a file may differ in cost, and unknown names then cost what known ones do.
+func (u *users) find(user string) (h hash, known bool) {
+	if h, known = u.hashes[user]; known {
+		return h, true
+	}
+	n := maphash.String(u.seed, user) % uint64(len(u.decoys))
+	return u.decoys[n], false
+}
+
+func (u *users) remembers(user string, password []byte) bool {
+	u.mu.Lock()
+	seen, ok := u.seen[user]
+	u.mu.Unlock()
+	if !ok {
+		return false
+	}
+	digest := u.digest(user, password)
+	return hmac.Equal(seen[:], digest[:])
+}
+
+func (u *users) remember(user string, password []byte) {
+	digest := u.digest(user, password)
+	u.mu.Lock()
+	u.seen[user] = digest
+	u.mu.Unlock()
+}
+
+func (u *users) digest(user string, password []byte) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, u.key[:])
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(user)))) // where the name ends and the password starts
+	mac.Write([]byte(user))
+	mac.Write(password)
+	mac.Sum(sum[:0])
+	return sum
+}

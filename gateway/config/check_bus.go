@@ -1,0 +1,256 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxReadRegisters is the most that one read request may ask for (Modbus Application Protocol 1.1b3, 6.3).
+const maxReadRegisters = 125
+
+// standardBauds are the rates that UARTs and their drivers commonly offer.
+func standardBauds() []int {
+	return []int{
+		300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200, 128000, 187500,
+		230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1500000, 2000000, 3000000, 4000000,
+	}
+}
+
+func (c *checker) buses() {
+	names, owners := map[string]string{}, map[string]string{}
+	for i, b := range c.cfg.Buses {
+		path := at("bus", i)
+		if c.need(path, "name", `add name = "line1"`) {
+			c.name(join(path, "name"), b.Name)
+			c.unique(names, join(path, "name"), b.Name, "this name")
+		}
+		c.bus(path, b)
+		if !c.need(path, "transport", `add transport = "tcp" or transport = "rtu"`) {
+			continue
+		}
+		switch b.Transport {
+		case TransportTCP:
+			c.tcp(path, b, owners)
+		case TransportRTU:
+			c.rtu(path, b, owners)
+		}
+		used := slices.ContainsFunc(c.cfg.Devices, func(d Device) bool { return d.Bus == b.Name })
+		if !used && b.Name != "" {
+			c.out.warn(path, fmt.Sprintf("no device uses bus %q", b.Name), "it stays closed; add a [[device]] or remove the bus")
+		}
+	}
+}
+
+// bus checks what all transports have in common.
+func (c *checker) bus(path string, b Bus) {
+	within(c, join(path, "timeout"), b.Timeout, 10*time.Millisecond, time.Minute)
+	within(c, join(path, "retries"), b.Retries, 0, 10)
+	within(c, join(path, "gap"), b.Gap, 0, 10*time.Second)
+	within(c, join(path, "connect_delay"), b.ConnectDelay, 0, time.Minute)
+	within(c, join(path, "max_registers"), b.MaxRegisters, 1, maxReadRegisters)
+	if b.MaxGap != nil {
+		within(c, join(path, "max_gap"), *b.MaxGap, 0, maxReadRegisters-1)
+	}
+}
+
+func (c *checker) tcp(path string, b Bus, owners map[string]string) {
+	for _, key := range []string{"port", "baud", "data_bits", "parity", "stop_bits"} {
+		if c.given(join(path, key)) {
+			c.out.atKey(join(path, key), fmt.Sprintf("%s: a serial key on a tcp bus", key),
+				`remove it, or say transport = "rtu" if this is a serial line`)
+		}
+	}
+	where := join(path, "endpoint")
+	if !c.need(path, "endpoint", `add endpoint = "host:502"`) || c.out.failed[where] {
+		return
+	}
+	if c.hostPort(where, b.Endpoint, "192.168.1.20:502", 1) {
+		c.owner(owners, where, strings.ToLower(b.Endpoint), b.Endpoint)
+	}
+}
+
+func (c *checker) rtu(path string, b Bus, owners map[string]string) {
+	if c.given(join(path, "endpoint")) {
+		c.out.atKey(join(path, "endpoint"), "endpoint: a network key on an rtu bus", `remove it, or say transport = "tcp"`)
+	}
+	c.line(path, b)
+	where := join(path, "port")
+	if !c.need(path, "port", `add port = "/dev/serial/by-id/..." (ls /dev/serial/by-id shows yours)`) || c.out.failed[where] {
+		return
+	}
+	switch {
+	case !filepath.IsAbs(b.Port):
+		c.fail(where, b.Port, "not the full path of a device", fmt.Sprintf("write %q", "/dev/"+b.Port))
+		return
+	case strings.HasPrefix(b.Port, "/dev/ttyUSB"), strings.HasPrefix(b.Port, "/dev/ttyACM"):
+		c.out.warn(where, b.Port+": this number may change at the next start or when adapters are plugged in",
+			"use its name under /dev/serial/by-id or /dev/serial/by-path")
+	}
+	c.owner(owners, where, c.sameFile(b.Port), b.Port)
+}
+
+// line checks the settings of a serial line.
+func (c *checker) line(path string, b Bus) {
+	baud := join(path, "baud")
+	within(c, baud, b.Baud, 300, 4000000)
+	if !slices.Contains(standardBauds(), b.Baud) && !c.out.failed[baud] {
+		c.out.warn(baud, fmt.Sprintf("baud %d: not a usual rate, and many adapters then use another one", b.Baud), "9600, 19200, 38400 and 115200 are common")
+	}
+	if b.DataBits != 8 {
+		c.fail(join(path, "data_bits"), b.DataBits, "rtu sends whole bytes", "write data_bits = 8, or leave the key out")
+	}
+	within(c, join(path, "stop_bits"), b.StopBits, 1, 2)
+}
+
+// owner reports a port or endpoint that an earlier bus has: their frames would collide, and answers go to the wrong one.
+func (c *checker) owner(owners map[string]string, path, key, shown string) {
+	if first, ok := owners[key]; ok {
+		c.fail(path, shown, fmt.Sprintf("the bus in %s has this %s already", c.where(first), lastKey(path)),
+			"one bus owns it; let the devices of both name the same bus")
+		return
+	}
+	owners[key] = path
+}
+
+func (c *checker) devices() {
+	names, units := map[string]string{}, map[string]string{}
+	for i, d := range c.cfg.Devices {
+		path := at("device", i)
+		if c.need(path, "name", `add name = "meter"`) {
+			c.topicName(join(path, "name"), d.Name)
+			c.unique(names, join(path, "name"), d.Name, "this name")
+		}
+		within(c, join(path, "interval"), d.Interval, time.Millisecond, 24*time.Hour)
+		c.unit(path, d, units)
+		if len(d.Points) == 0 && !c.out.failed[join(path, "point")] {
+			c.out.about(path, "a device without points reads nothing", "add [[device.point]] below it")
+		}
+		c.points(path, d)
+	}
+}
+
+// unit checks which bus a device is on and its number there.
+func (c *checker) unit(path string, d Device, units map[string]string) {
+	where := join(path, "unit_id")
+	hasUnit := c.need(path, "unit_id", "add unit_id = 1, or the number set on the device") && !c.out.failed[where]
+	if !c.need(path, "bus", "add bus = \"...\", the name of a [[bus]]") || c.out.failed[join(path, "bus")] {
+		return
+	}
+	i := slices.IndexFunc(c.cfg.Buses, func(b Bus) bool { return b.Name == d.Bus })
+	if i < 0 && c.out.failed["bus"] {
+		return // no bus could be read, and that was said
+	}
+	if i < 0 {
+		c.fail(join(path, "bus"), d.Bus, "there is no bus of this name", hintFor(d.Bus, c.busNames(), c.busHint()))
+		return
+	}
+	if !hasUnit {
+		return
+	}
+	low, high := 0, 255
+	if c.cfg.Buses[i].Transport == TransportRTU {
+		low, high = 1, 247 // 0 is broadcast, 248 to 255 are reserved (Modbus over Serial Line 1.02, 2.2)
+	}
+	within(c, where, d.UnitID, low, high)
+	key := fmt.Sprintf("%s %d", d.Bus, d.UnitID)
+	if first, ok := units[key]; ok && !c.out.failed[where] {
+		c.fail(where, d.UnitID, fmt.Sprintf("the device in %s has this unit on bus %q", c.where(first), d.Bus),
+			"put the points of both into one device, so that one plan reads them and one writes")
+		return
+	}
+	units[key] = where
+}
+
+func (c *checker) busNames() []string {
+	var names []string
+	for _, b := range c.cfg.Buses {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+func (c *checker) busHint() string {
+	if len(c.cfg.Buses) == 0 {
+		return "add a [[bus]]"
+	}
+	return "write " + quotedList(c.busNames())
+}
+
+func (c *checker) points(path string, d Device) {
+	names := map[string]string{}
+	for i, p := range d.Points {
+		where := at(join(path, "point"), i)
+		if c.need(where, "name", `add name = "voltage"`) {
+			c.topicName(join(where, "name"), p.Name)
+			c.unique(names, join(where, "name"), p.Name, "this name")
+		}
+		if c.need(where, "address", `add address = "holding:0" or "input:0"`) && !c.out.failed[join(where, "address")] {
+			c.address(where, p)
+		}
+		c.scaling(where, p)
+		c.limits(where, p)
+	}
+}
+
+// address checks the place of a point and whether its type fits there.
+func (c *checker) address(path string, p Point) {
+	where := join(path, "type")
+	table := p.Address.Table
+	switch {
+	case !table.Bits() && !c.need(path, "type", `add type = "uint16", "int16", "uint32", "int32" or "float32"`), c.out.failed[where]:
+	case table.Bits() && p.Type != TypeBool:
+		c.fail(where, p.Type.String(), fmt.Sprintf("%s holds a single bit", p.Address), `write type = "bool", or leave the key out`)
+	case !table.Bits() && p.Type == TypeBool:
+		c.fail(where, p.Type.String(), fmt.Sprintf("%s is a register of 16 bits", p.Address),
+			`read it as "uint16"; a bool is a coil or a discrete input`)
+	case int(p.Address.Number)+p.Type.Words()-1 > lastAddress:
+		c.fail(join(path, "address"), p.Address, fmt.Sprintf("type %s takes %d registers, and the last one is 65535", p.Type, p.Type.Words()),
+			"correct the address or the type")
+	}
+	if p.Writable && !table.Writable() {
+		c.fail(join(path, "writable"), true, fmt.Sprintf("Modbus cannot write to %s", p.Address), "only coils and holding registers can be written")
+	}
+	if c.given(join(path, "byte_order")) && p.Type != 0 && p.Type.Words() == 1 {
+		c.fail(join(path, "byte_order"), p.ByteOrder.String(), fmt.Sprintf("type %s has no order to choose", p.Type),
+			"it is for types of 32 bits; remove it")
+	}
+}
+
+func (c *checker) scaling(path string, p Point) {
+	if p.Scale == 0 {
+		c.fail(join(path, "scale"), 0, "every reading would be the offset", "leave the key out for 1")
+	}
+	for _, key := range []string{"scale", "offset"} {
+		if p.Type == TypeBool && c.given(join(path, key)) {
+			c.out.atKey(join(path, key), key+": a bool has no number to scale", "remove it")
+		}
+	}
+}
+
+// limits checks min and max, which bound what a set command may write.
+func (c *checker) limits(path string, p Point) {
+	low, high := math.Inf(-1), math.Inf(1)
+	for _, l := range []struct {
+		key   string
+		value *float64
+		bound *float64
+	}{{"min", p.Min, &low}, {"max", p.Max, &high}} {
+		if l.value == nil || c.out.failed[join(path, l.key)] {
+			continue
+		}
+		*l.bound = *l.value
+		switch {
+		case !p.Writable:
+			c.out.atKey(join(path, l.key), l.key+": bounds what is written, and this point is not writable", "add writable = true, or remove it")
+		case p.Type == TypeBool:
+			c.out.atKey(join(path, l.key), l.key+": a bool has no number to bound", "remove it")
+		}
+	}
+	if low > high {
+		c.fail(join(path, "min"), low, fmt.Sprintf("above max (%v)", high), "swap the two")
+	}
+}

@@ -1,0 +1,194 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// Config is a whole configuration: defaults filled in, secrets resolved, checked.
+type Config struct {
+	Gateway   Gateway    `toml:"gateway"`
+	Log       Log        `toml:"log"`
+	HTTP      HTTP       `toml:"http"`
+	Buffer    Buffer     `toml:"buffer"`
+	Broker    Broker     `toml:"broker"`
+	Upstreams []Upstream `toml:"upstream"`
+	Buses     []Bus      `toml:"bus"`
+	Devices   []Device   `toml:"device"`
+
+	// Warnings are what is allowed but probably not meant, in the order of the file.
+	Warnings []Diagnostic `toml:"-"`
+
+	src *source
+}
+
+// Gateway says who this gateway is and where it keeps its data.
+type Gateway struct {
+	// ID names the gateway in topics and to upstreams: letters, digits, "_" and "-". Empty when the file does not say;
+	// then the caller takes the one kept in DataDir, or DefaultID.
+	ID string `toml:"id"`
+	// BaseTopic comes before every topic of the gateway. It may contain {id}; see Base.
+	BaseTopic string `toml:"base_topic"`
+	// DataDir is the directory for the buffer and what else must survive a restart.
+	DataDir string `toml:"data_dir"`
+}
+
+// Base returns the base topic with {id} replaced.
+func (g Gateway) Base(id string) string {
+	return strings.ReplaceAll(g.BaseTopic, "{id}", id)
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  LogLevel  `toml:"level"`
+	Format LogFormat `toml:"format"`
+}
+
+// HTTP is the server for health and metrics.
+type HTTP struct {
+	// Listen is host:port on loopback, or empty for no HTTP server at all.
+	Listen string `toml:"listen"`
+}
+
+// Buffer is the store-and-forward buffer on disk.
+type Buffer struct {
+	// CommitInterval is the longest time that a reading nobody has acknowledged waits for its commit.
+	CommitInterval time.Duration `toml:"commit_interval"`
+	// AckHold is the longest time that a publisher's acknowledgement is held back while all consumers keep up.
+	AckHold time.Duration `toml:"ack_hold"`
+	// MaxSize bounds what all upstreams' queues hold together, in bytes.
+	MaxSize Size `toml:"max_size"`
+}
+
+// Broker is the MQTT broker for the LAN.
+type Broker struct {
+	// AllowAnonymous is what loopback listeners use that do not say it themselves.
+	AllowAnonymous bool `toml:"allow_anonymous"`
+	// PasswordFile is a file in mosquitto's format; empty when there is none.
+	PasswordFile string `toml:"password_file"`
+	// MaxPacketSize is the largest MQTT packet taken from a client, in bytes.
+	MaxPacketSize Size `toml:"max_packet_size"`
+	// MaxConnections bounds the connections of all listeners together.
+	MaxConnections int `toml:"max_connections"`
+	// ConnectTimeout is how long a new connection may take until its CONNECT is accepted.
+	ConnectTimeout time.Duration `toml:"connect_timeout"`
+	// MaxInflight bounds the QoS 1 and 2 messages that one client has not yet acknowledged.
+	MaxInflight int        `toml:"max_inflight"`
+	Session     Session    `toml:"session"`
+	Listeners   []Listener `toml:"listener"`
+}
+
+// Session bounds what is kept for one client that is away.
+type Session struct {
+	// MaxSize bounds one session's queue, in bytes.
+	MaxSize Size `toml:"max_size"`
+	// MaxAge is how long a session is kept after its client left.
+	MaxAge time.Duration `toml:"max_age"`
+}
+
+// Listener is one address at which the broker accepts clients.
+type Listener struct {
+	// Address is host:port; an empty host means every interface.
+	Address  string   `toml:"address"`
+	Protocol Protocol `toml:"protocol"`
+	// AllowAnonymous admits clients without a user name. The broker's setting already flowed in.
+	AllowAnonymous bool `toml:"allow_anonymous"`
+}
+
+// Upstream is one remote broker.
+type Upstream struct {
+	Name string `toml:"name"`
+	// Servers are tried in turn; there is at least one.
+	Servers []Server `toml:"servers"`
+	// ClientID is empty when the file does not say: the gateway's id, "-" and the upstream's name are meant.
+	ClientID  string        `toml:"client_id"`
+	Username  string        `toml:"username"`
+	Password  Secret        `toml:"password"`
+	TLS       TLS           `toml:"tls"`
+	KeepAlive time.Duration `toml:"keepalive"` // whole seconds, 1 to 65535
+	// MaxInflight bounds the messages sent and not yet acknowledged.
+	MaxInflight int     `toml:"max_inflight"`
+	Routes      []Route `toml:"route"`
+}
+
+// TLS says how an mqtts:// server proves who it is.
+type TLS struct {
+	// CAFile holds the trusted certificates in PEM; empty means those of the system.
+	CAFile string `toml:"ca_file"`
+	// ServerName replaces the host of the server's URL in SNI and in the check of its certificate.
+	ServerName string `toml:"server_name"`
+}
+
+// Route says which topics go which way. Its two full filters are the prefixes with Filter behind them, and a
+// message keeps what follows the prefix.
+type Route struct {
+	Direction Direction `toml:"direction"`
+	Filter    string    `toml:"filter"`
+	// LocalPrefix and RemotePrefix are empty or end with "/".
+	LocalPrefix  string `toml:"local_prefix"`
+	RemotePrefix string `toml:"remote_prefix"`
+	QoS          int    `toml:"qos"` // 0 or 1: of publishing for out, of the subscription for in
+	Retain       Retain `toml:"retain"`
+}
+
+// Bus is one serial port or network endpoint, on which one conversation takes place at a time.
+type Bus struct {
+	Name      string    `toml:"name"`
+	Driver    Driver    `toml:"driver"`
+	Transport Transport `toml:"transport"`
+
+	// Endpoint is host:port of a TCP bus.
+	Endpoint string `toml:"endpoint"`
+
+	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it.
+	Port     string `toml:"port"`
+	Baud     int    `toml:"baud"`
+	DataBits int    `toml:"data_bits"`
+	Parity   Parity `toml:"parity"`
+	StopBits int    `toml:"stop_bits"`
+
+	// Timeout is how long one answer may take, counted from the end of the request.
+	Timeout time.Duration `toml:"timeout"`
+	// Retries is how often an unanswered request is sent again.
+	Retries int `toml:"retries"`
+	// Gap is a silence between frames beyond what the standard asks for.
+	Gap time.Duration `toml:"gap"`
+	// ConnectDelay is the wait between opening the bus and its first request.
+	ConnectDelay time.Duration `toml:"connect_delay"`
+	// MaxRegisters bounds the registers of one read request, 1 to 125.
+	MaxRegisters int `toml:"max_registers"`
+	// MaxGap bounds the unwanted registers read between two wanted ones. Nil leaves it to the planner,
+	// which weighs them against the wire time of another request.
+	MaxGap *int `toml:"max_gap"`
+}
+
+// Device is one unit id on a bus.
+type Device struct {
+	Name string `toml:"name"`
+	// Bus is the name of one of Config.Buses.
+	Bus string `toml:"bus"`
+	// UnitID is 1 to 247 on a serial bus and 0 to 255 on TCP.
+	UnitID   int           `toml:"unit_id"`
+	Interval time.Duration `toml:"interval"`
+	// ByteOrder is what the 32-bit points use that do not say it themselves.
+	ByteOrder ByteOrder `toml:"byte_order"`
+	Publish   Publish   `toml:"publish"`
+	Points    []Point   `toml:"point"`
+}
+
+// Point is one value of a device.
+type Point struct {
+	Name    string  `toml:"name"`
+	Address Address `toml:"address"`
+	Type    Type    `toml:"type"`
+	// ByteOrder is of 32-bit types only. The device's setting already flowed in.
+	ByteOrder ByteOrder `toml:"byte_order"`
+	// A reading is raw * Scale + Offset, in Unit.
+	Scale  float64 `toml:"scale"`
+	Offset float64 `toml:"offset"`
+	Unit   string  `toml:"unit"`
+	// Writable admits set commands; Min and Max bound their values, in Unit, and are nil where there is no bound.
+	Writable bool     `toml:"writable"`
+	Min      *float64 `toml:"min"`
+	Max      *float64 `toml:"max"`
+}
