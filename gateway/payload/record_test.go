@@ -42,7 +42,8 @@ func batchRecord() *gateway.Record {
 			Readings: []gateway.Reading{
 				good(gateway.Bool(true), early), good(gateway.Int(-3), early), good(gateway.Uint(math.MaxUint64), early),
 				good(gateway.Float32(230.1), noon), good(gateway.Float64(-0.5), noon), good(gateway.String("on"), noon),
-				good(gateway.Bytes([]byte{0xff, 0}), noon), bad(gateway.ReasonTimeout), bad(gateway.ReasonTimeout), {},
+				good(gateway.Bytes([]byte{0xff, 0}), noon), bad(gateway.ReasonTimeout), bad(gateway.ReasonTimeout),
+				{},
 				{Value: gateway.Int(7), Quality: gateway.QualityStale, Reason: gateway.ReasonCRC, Time: time.Date(1, 2, 3, 4, 5, 6, 7, time.UTC)},
 			},
 		},

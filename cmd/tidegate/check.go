@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newCheckCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check a configuration and say everything that is wrong with it",
+		Long: "Check reads a configuration as run would, opens nothing, and names every mistake with file, line and column.\n" +
+			"The exit code is 0 when the configuration can be run and 2 when it cannot.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
+			if err != nil {
+				return err
+			}
+			points := 0
+			for _, d := range cfg.Devices {
+				points += len(d.Points)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d buses, %d devices, %d points, %d listeners, %d upstreams\n",
+				path, len(cfg.Buses), len(cfg.Devices), points, len(cfg.Broker.Listeners), len(cfg.Upstreams))
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}

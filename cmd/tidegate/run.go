@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/tidegate/tidegate/gateway/app"
+	"github.com/tidegate/tidegate/gateway/config"
+)
+
+// defaultConfig is where the package puts the configuration.
+const defaultConfig = "/etc/tidegate/tidegate.toml"
+
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `FILE`")
+}
+
+func newRunCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
+			if err != nil {
+				return err
+			}
+			return runGateway(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log))
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	gw, err := app.New(ctx, app.Options{Config: cfg, Logger: log, Version: version, Notify: notifySystemd(log)})
+	if err != nil {
+		return err
+	}
+	return gw.Run(ctx)
+}
+
+// notifySystemd tells systemd about the gateway's state, when there is one that wants to know.
+func notifySystemd(log *slog.Logger) func(string) {
+	return func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn("systemd was not notified", "state", state, "error", err)
+		}
+	}
+}
+
+// loadConfig loads a configuration and prints its warnings. What is wrong with the file is the caller's mistake.
+func loadConfig(warnings io.Writer, path string) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(warnings, w)
+	}
+	return cfg, nil
+}

@@ -1,0 +1,287 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tidegate/tidegate/bridge"
+	"github.com/tidegate/tidegate/buffer"
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/gateway/api"
+	"github.com/tidegate/tidegate/gateway/config"
+	"github.com/tidegate/tidegate/gateway/engine"
+	"github.com/tidegate/tidegate/localbroker"
+)
+
+// Options are what an App needs to know.
+type Options struct {
+	Config  *config.Config
+	Logger  *slog.Logger
+	Version string
+	// Notify tells a supervisor that the gateway is up or going ("READY=1", "STOPPING=1"); nil when there is none.
+	Notify func(state string)
+	// Listen binds the listeners; nil is net.Listen. The demo looks for free ports with it.
+	Listen func(network, address string) (net.Listener, error)
+}
+
+// App is one gateway. Several can run in one process: nothing is shared.
+type App struct {
+	opts   Options
+	log    *slog.Logger
+	id     string
+	topics gateway.Topics
+
+	store     *buffer.Store
+	broker    *localbroker.Broker
+	bridges   []*bridge.Bridge
+	engine    *engine.Engine
+	api       *api.Server
+	listeners []listener
+	http      net.Listener
+	close     []func() error // what New has opened, for when it or Run ends
+}
+
+// listener is a bound address of the broker with its rules.
+type listener struct {
+	net.Listener
+	opts localbroker.ListenerOptions
+}
+
+// Bounds of the steps of a stop. Their sum stays below systemd's default of 90 s.
+const (
+	stopHTTP     = 3 * time.Second
+	stopEngine   = 10 * time.Second // a conversation on a bus ends first
+	stopBridge   = 10 * time.Second // confirms the window, says goodbye
+	stopListener = 3 * time.Second
+	stopBroker   = 10 * time.Second
+	stopBuffer   = 30 * time.Second // commits what is left, on a slow card
+)
+
+// New opens the data folder, the buffer and the listeners and wires the components. It starts nothing. What it opened is closed
+// again when it fails, or by Run.
+func New(ctx context.Context, o Options) (*App, error) {
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+	a := &App{opts: o, log: o.Logger}
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context) error {
+	cfg := a.opts.Config
+	if err := os.MkdirAll(cfg.Gateway.DataDir, 0o750); err != nil {
+		return fmt.Errorf("make the data folder: %w; set data_dir in [gateway] to a folder that this user may write", err)
+	}
+	id, err := gatewayID(cfg.Gateway)
+	if err != nil {
+		return err
+	}
+	a.id = id
+	a.topics = gateway.Topics{Base: cfg.Gateway.Base(id)}
+	if err := a.openStore(ctx); err != nil {
+		return err
+	}
+	if err := a.openBroker(); err != nil {
+		return err
+	}
+	if err := a.openBridges(); err != nil {
+		return err
+	}
+	if err := a.openEngine(); err != nil {
+		return err
+	}
+	return a.openHTTP()
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	cfg := a.opts.Config.Buffer
+	store, err := buffer.Open(ctx, buffer.Options{
+		Path:           filepath.Join(a.opts.Config.Gateway.DataDir, "buffer.db"),
+		CommitInterval: cfg.CommitInterval,
+		AckHold:        cfg.AckHold,
+		MaxSize:        int64(cfg.MaxSize),
+		Logger:         a.log.With("component", "buffer"),
+	})
+	if err != nil {
+		return err
+	}
+	a.store = store
+	a.close = append(a.close, store.Close)
+	return nil
+}
+
+func (a *App) openBroker() error {
+	opts, err := a.brokerOptions()
+	if err != nil {
+		return err
+	}
+	if a.broker, err = localbroker.New(opts); err != nil {
+		return err
+	}
+	a.broker.AddQueue(a.inboxSubscription())
+	for _, l := range a.opts.Config.Broker.Listeners {
+		bound, err := a.opts.Listen("tcp", l.Address)
+		if err != nil {
+			return fmt.Errorf("listen for MQTT clients: %w; set another address in [[broker.listener]] or stop the program that holds it", err)
+		}
+		a.close = append(a.close, bound.Close)
+		a.listeners = append(a.listeners, listener{bound, localbroker.ListenerOptions{AllowAnonymous: l.AllowAnonymous}})
+	}
+	return nil
+}
+
+func (a *App) openBridges() error {
+	for _, u := range a.opts.Config.Upstreams {
+		queue := a.store.Upstream(u.Name)
+		opts := a.bridgeOptions(u)
+		opts.Queue = queue
+		b, err := bridge.New(opts)
+		if err != nil {
+			return err
+		}
+		a.broker.AddQueue(a.upstreamSubscription(u))
+		a.bridges = append(a.bridges, b)
+	}
+	return nil
+}
+
+func (a *App) openEngine() error {
+	buses, err := buses(a.opts.Config, a.log)
+	if err != nil {
+		return err
+	}
+	a.engine, err = engine.New(engine.Options{
+		Publisher:   a.broker,
+		Journal:     inbox{a.store.Inbox()},
+		Topics:      a.topics,
+		Buses:       buses,
+		ClockSynced: clockSynced,
+		Logger:      a.log.With("component", "engine"),
+	})
+	return err
+}
+
+func (a *App) openHTTP() error {
+	addr := a.opts.Config.HTTP.Listen
+	if addr == "" {
+		return nil
+	}
+	l, err := a.opts.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w; set another address in [http] listen, or \"\" for none", err)
+	}
+	a.close = append(a.close, l.Close)
+	a.http = l
+	a.api = api.New(api.Options{
+		Snapshots: api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats},
+		Version:   a.opts.Version, GatewayID: a.id, Logger: a.log.With("component", "http"),
+	})
+	return nil
+}
+
+func (a *App) bridgeStats() []gateway.BridgeStats {
+	stats := make([]gateway.BridgeStats, len(a.bridges))
+	for i, b := range a.bridges {
+		stats[i] = b.Stats()
+	}
+	return stats
+}
+
+// ID is the gateway's id.
+func (a *App) ID() string { return a.id }
+
+// BaseTopic is what comes before all of the gateway's own topics.
+func (a *App) BaseTopic() string { return a.topics.Base }
+
+// BrokerAddrs are the addresses that the broker listens on, in the order of configuration.
+func (a *App) BrokerAddrs() []net.Addr {
+	addrs := make([]net.Addr, len(a.listeners))
+	for i, l := range a.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// HTTPAddr is the address of health and metrics; nil when there is none.
+func (a *App) HTTPAddr() net.Addr {
+	if a.http == nil {
+		return nil
+	}
+	return a.http.Addr()
+}
+
+// Close gives back what New has opened. Run does it by itself.
+func (a *App) Close() error {
+	var errs []error
+	for i := len(a.close) - 1; i >= 0; i-- {
+		if err := a.close[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	a.close = nil
+	return errors.Join(errs...)
+}
+
+// Run runs the gateway until ctx ends, stops it in order, and returns nil; or returns why it could not go on.
+func (a *App) Run(ctx context.Context) error {
+	l := newLifecycle(a.log)
+	err := a.start(ctx, l)
+	if err == nil {
+		a.log.Info("gateway is running", "id", a.id, "version", a.opts.Version, "mqtt", addrs(a.BrokerAddrs()), "base_topic", a.topics.Base)
+		a.notify("READY=1")
+		err = l.wait(ctx, nil)
+	}
+	a.notify("STOPPING=1")
+	if err != nil {
+		a.log.Error("a component failed, the gateway stops", "error", err)
+	}
+	stopErr := l.stop()
+	closeErr := a.Close()
+	a.log.Info("gateway has stopped")
+	return errors.Join(err, stopErr, closeErr)
+}
+
+// start starts the components in order. What publishes waits until the broker has recovered its sessions.
+func (a *App) start(ctx context.Context, l *lifecycle) error {
+	l.start(ctx, "buffer", stopBuffer, a.store.Run)
+	l.start(ctx, "broker", stopBroker, a.broker.Run)
+	if err := l.wait(ctx, a.broker.Ready()); err != nil {
+		return err
+	}
+	for _, in := range a.listeners {
+		l.start(ctx, "listener "+in.Addr().String(), stopListener, func(ctx context.Context) error {
+			return a.broker.Serve(ctx, in.Listener, in.opts)
+		})
+	}
+	for i, b := range a.bridges {
+		l.start(ctx, "bridge "+a.opts.Config.Upstreams[i].Name, stopBridge, b.Run)
+	}
+	l.start(ctx, "engine", stopEngine, a.engine.Run)
+	if a.http != nil {
+		l.start(ctx, "http", stopHTTP, func(ctx context.Context) error { return a.api.Serve(ctx, a.http) })
+	}
+	return nil
+}
+
+func (a *App) notify(state string) {
+	if a.opts.Notify != nil {
+		a.opts.Notify(state)
+	}
+}
+
+func addrs(list []net.Addr) []string {
+	text := make([]string, len(list))
+	for i, a := range list {
+		text[i] = a.String()
+	}
+	return text
+}

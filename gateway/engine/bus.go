@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// The pause of a bus after a panic in its driver: doubled from the first to the longest, and short again after a clean conversation.
+const (
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+)
+
+// errPanic is what a conversation returns whose driver panicked.
+var errPanic = errors.New("driver panicked")
+
+// bus owns a driver: all conversations take place on the goroutine of its run.
+type bus struct {
+	name      string
+	driver    Driver
+	devices   []*device
+	topics    gateway.Topics
+	publisher Publisher
+	now       func() time.Time
+	log       *slog.Logger
+
+	// orders is filled by the bus's lane, one at a time, and closed by it when no more will come.
+	orders chan *order
+
+	schedule *schedule
+	current  *poll         // under way between two of its steps; nil when there is none
+	pause    time.Duration // after the last panic; 0 after a clean conversation
+	resume   time.Time     // no conversation before that
+
+	counters counters
+}
+
+func newBus(cfg Bus, o Options) *bus {
+	b := &bus{
+		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, now: o.Now,
+		log:    o.Logger.With("bus", cfg.Name),
+		orders: make(chan *order, 1),
+	}
+	for i, d := range cfg.Driver.Devices() {
+		b.devices = append(b.devices, newDevice(i, d, o.Topics))
+	}
+	b.counters.setUp(b.devices)
+	return b
+}
+
+// run holds conversations until ctx ends. A command that was recorded as started by then is carried out all the same, as long as
+// late allows: nobody could tell afterwards whether it had been.
+func (b *bus) run(ctx, late context.Context) {
+	defer b.close()
+	intervals := make([]time.Duration, len(b.devices))
+	for i, d := range b.devices {
+		intervals[i] = d.Interval
+	}
+	b.schedule = newSchedule(b.now(), intervals)
+	for ctx.Err() == nil {
+		if rest := b.resume.Sub(b.now()); rest > 0 {
+			wait(rest, ctx.Done())
+			continue
+		}
+		b.turn(ctx, late)
+	}
+	for o := range b.orders {
+		b.carryOut(late, late, o)
+	}
+}
+
+// turn holds the next conversation, or waits until there is one to hold.
+func (b *bus) turn(ctx, late context.Context) {
+	select {
+	case o, ok := <-b.orders:
+		if ok {
+			b.carryOut(ctx, late, o)
+		}
+		return
+	default:
+	}
+	if b.current != nil {
+		b.step(ctx)
+		return
+	}
+	now := b.now()
+	device, ok, wake := b.schedule.next(now)
+	if !ok {
+		b.idle(ctx, late, wake)
+		return
+	}
+	b.current = b.begin(device, now)
+}
+
+// idle waits for the next poll that is due or the next command.
+func (b *bus) idle(ctx, late context.Context, wake time.Time) {
+	var due <-chan time.Time // nil for a bus without devices
+	if !wake.IsZero() {
+		t := time.NewTimer(wake.Sub(b.now()))
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-due:
+	case o, ok := <-b.orders:
+		if ok {
+			b.carryOut(ctx, late, o)
+		}
+	}
+}
+
+// converse lets the driver hold one conversation and catches its panics: one bus must not take the gateway down. It returns the
+// time that the conversation took.
+func (b *bus) converse(talk func() error) (took time.Duration, err error) {
+	start := b.now()
+	defer func() {
+		took = b.now().Sub(start)
+		b.counters.busy.Add(int64(took))
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errPanic, p)
+			b.panicked(p, debug.Stack())
+			return
+		}
+		b.pause = 0
+	}()
+	return 0, talk()
+}
+
+func (b *bus) panicked(p any, stack []byte) {
+	b.counters.panics.Add(1)
+	b.pause = min(max(firstPause, 2*b.pause), longestPause)
+	b.resume = b.now().Add(b.pause)
+	b.log.Error("driver panicked, the bus pauses and opens anew", "panic", p, "pause", b.pause, "stack", string(stack))
+	b.close()
+}
+
+// close gives the port back. It is also called after a panic, when the driver may be in any state.
+func (b *bus) close() {
+	defer func() {
+		if p := recover(); p != nil {
+			b.counters.panics.Add(1)
+			b.log.Error("driver panicked while closing", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	if err := b.driver.Close(); err != nil {
+		b.log.Warn("bus did not close cleanly", "error", err)
+	}
+}
+
+func (b *bus) publish(t time.Time, body gateway.Body) {
+	b.publisher.Publish(&gateway.Record{Time: t, Body: body}, nil)
+}

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// check turns the settings of a command into writes, or says why the first wrong one is refused. All are checked before any is written.
+func (d *device) check(settings []gateway.Setting) ([]write, error) {
+	var writes []write
+	for _, s := range settings {
+		i, ok := d.point(s.Point)
+		if !ok {
+			return nil, fmt.Errorf("device %s has no point %.60s", d.Name, s.Point)
+		}
+		if !d.Points[i].Writable {
+			return nil, fmt.Errorf("point %s is not writable", s.Point)
+		}
+		v, err := fit(&d.Points[i], s.Value)
+		if err != nil {
+			return nil, fmt.Errorf("value of %s: %w", s.Point, err)
+		}
+		writes = append(writes, write{i, v})
+	}
+	return writes, nil
+}
+
+// fit gives v the kind of point p and checks its range. A point of no kind takes anything.
+func fit(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
+	switch p.Kind {
+	case gateway.KindBool:
+		return fitBool(v)
+	case gateway.KindString:
+		if v.Kind() != gateway.KindString {
+			return gateway.Value{}, fmt.Errorf("%s is not text", v)
+		}
+		return v, nil
+	case gateway.KindBytes:
+		return fitBytes(v)
+	case gateway.KindNone:
+		return v, nil
+	default:
+		return fitNumber(p, v)
+	}
+}
+
+// fitBool takes 0 and 1 too: many controls know no other words.
+func fitBool(v gateway.Value) (gateway.Value, error) {
+	switch v {
+	case gateway.Bool(true), gateway.Int(1):
+		return gateway.Bool(true), nil
+	case gateway.Bool(false), gateway.Int(0):
+		return gateway.Bool(false), nil
+	}
+	return gateway.Value{}, fmt.Errorf("%s is not true or false", v)
+}
+
+func fitBytes(v gateway.Value) (gateway.Value, error) {
+	b, err := base64.StdEncoding.DecodeString(v.Text())
+	if v.Kind() != gateway.KindString || err != nil {
+		return gateway.Value{}, errors.New("it is not base64 text")
+	}
+	return gateway.Bytes(b), nil
+}
+
+func fitNumber(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
+	switch v.Kind() {
+	case gateway.KindInt, gateway.KindUint, gateway.KindFloat64:
+	default:
+		return gateway.Value{}, fmt.Errorf("%s is not a number", v)
+	}
+	if p.Min != 0 || p.Max != 0 {
+		switch f := v.Float(); {
+		case f < p.Min:
+			return gateway.Value{}, fmt.Errorf("%s is below %s", v, number(p.Min))
+		case f > p.Max:
+			return gateway.Value{}, fmt.Errorf("%s is above %s", v, number(p.Max))
+		}
+	}
+	switch p.Kind {
+	case gateway.KindInt:
+		return fitInt(v)
+	case gateway.KindUint:
+		return fitUint(v)
+	case gateway.KindFloat32:
+		if math.Abs(v.Float()) > math.MaxFloat32 {
+			return gateway.Value{}, fmt.Errorf("%s does not fit a float32", v)
+		}
+		return gateway.Float32(float32(v.Float())), nil
+	default:
+		return gateway.Float64(v.Float()), nil
+	}
+}
+
+func fitInt(v gateway.Value) (gateway.Value, error) {
+	switch {
+	case v.Kind() == gateway.KindFloat64:
+		return gateway.Value{}, fmt.Errorf("%s is not a whole number of 64 bits", v)
+	case v.Kind() == gateway.KindUint && v.Bits() > math.MaxInt64:
+		return gateway.Value{}, fmt.Errorf("%s is above %d", v, int64(math.MaxInt64))
+	}
+	return gateway.Int(int64(v.Bits())), nil
+}
+
+func fitUint(v gateway.Value) (gateway.Value, error) {
+	switch {
+	case v.Kind() == gateway.KindFloat64:
+		return gateway.Value{}, fmt.Errorf("%s is not a whole number of 64 bits", v)
+	case v.Kind() == gateway.KindInt && int64(v.Bits()) < 0:
+		return gateway.Value{}, fmt.Errorf("%s is below 0", v)
+	}
+	return gateway.Uint(v.Bits()), nil
+}
+
+func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

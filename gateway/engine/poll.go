@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// poll is one poll of a device, held step by step.
+type poll struct {
+	index    int // of the device
+	step     int
+	before   []gateway.Reading // as they were when it began
+	answered bool              // anything came back
+	cost     time.Duration     // of its conversations, without what came between them
+	err      error             // the last
+}
+
+// begin starts a poll that the schedule says is due.
+func (b *bus) begin(index int, now time.Time) *poll {
+	b.counters.missed.Add(b.schedule.begin(index, now))
+	d := b.devices[index]
+	d.before = append(d.before[:0], d.readings...)
+	return &poll{index: index, before: d.before}
+}
+
+// step holds one conversation of the current poll, and ends the poll with the last one.
+func (b *bus) step(ctx context.Context) {
+	if more := b.ask(ctx, b.current); more {
+		return
+	}
+	p := b.current
+	b.current = nil
+	if ctx.Err() == nil {
+		b.finish(p)
+	}
+}
+
+// ask holds the next conversation of p and says whether another one follows.
+func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
+	readings := b.devices[p.index].readings
+	took, err := b.converse(func() (err error) {
+		more, err = b.driver.Poll(ctx, p.index, p.step, readings)
+		return err
+	})
+	p.step++
+	p.cost += took
+	if err != nil {
+		p.err = err
+	}
+	if errors.Is(err, ErrNoAnswer) || errors.Is(err, errPanic) || ctx.Err() != nil {
+		return false
+	}
+	p.answered = true
+	return more
+}
+
+// finish draws the conclusions of a poll: availability, the batch, and when the next one is due.
+func (b *bus) finish(p *poll) {
+	now := b.now()
+	d := b.devices[p.index]
+	b.counters.polls.Add(1)
+	if p.answered {
+		b.answered(d, p, now)
+		return
+	}
+	d.failures++
+	if d.state == online && d.failures < offlineAfter {
+		b.report(d, p)
+		b.publishBatch(d, now)
+		return
+	}
+	if d.state != offline {
+		b.goOffline(d, p, now)
+	}
+	b.postpone(d, p, now)
+}
+
+func (b *bus) answered(d *device, p *poll, now time.Time) {
+	d.failures = 0
+	b.report(d, p)
+	if d.state != online {
+		d.state = online
+		b.log.Info("device is online", "device", d.Name)
+		b.publishAvailability(d, now)
+	}
+	b.publishBatch(d, now)
+}
+
+func (b *bus) goOffline(d *device, p *poll, now time.Time) {
+	d.state = offline
+	d.failures = 0 // from here on it counts probes
+	d.lastError = ""
+	b.log.Warn("device is offline", "device", d.Name, "error", p.err)
+	reason := d.failure(p.before)
+	for i := range d.readings {
+		d.readings[i] = gateway.Reading{Reason: reason, Time: now}
+	}
+	b.publishAvailability(d, now)
+	b.publishBatch(d, now)
+}
+
+// postpone sets the next probe of an offline device. On a bus where others answer, all probes together take at most a twentieth of the
+// time: with n devices to probe, each takes its cost once in 20n times that.
+func (b *bus) postpone(d *device, p *poll, now time.Time) {
+	pause := backoff(d.Interval, d.failures)
+	if dead := b.offline(); dead < len(b.devices) {
+		pause = max(pause, p.cost*time.Duration(20*dead-1))
+	}
+	b.schedule.postpone(p.index, now.Add(pause))
+}
+
+func (b *bus) offline() (n int) {
+	for _, d := range b.devices {
+		if d.state == offline {
+			n++
+		}
+	}
+	return n
+}
+
+// report logs what went wrong with a poll: once for as long as it stays the same, also when it comes and goes.
+func (b *bus) report(d *device, p *poll) {
+	if p.err == nil {
+		if d.clean++; d.lastError != "" && d.clean == quietPolls {
+			d.lastError = ""
+			b.log.Info("device is polled without errors again", "device", d.Name)
+		}
+		return
+	}
+	d.clean = 0
+	if text := p.err.Error(); text != d.lastError {
+		d.lastError = text
+		b.log.Warn("poll failed, in part or as a whole", "device", d.Name, "error", text)
+	}
+}
+
+// publishBatch hands over all points of d as they are now: in fresh memory, since a record is never changed.
+func (b *bus) publishBatch(d *device, now time.Time) {
+	readings := slices.Clone(d.readings)
+	for i := range readings {
+		r := &readings[i]
+		if r.Quality == gateway.QualityGood && now.Sub(r.Time) > d.staleAfter {
+			r.Quality = gateway.QualityStale
+		}
+	}
+	b.counters.device(d.index, d.state == online, readings)
+	b.publish(now, &gateway.Batch{Topic: d.topic, Publish: d.Publish, Time: now, Names: d.names, Readings: readings})
+}
+
+func (b *bus) publishAvailability(d *device, now time.Time) {
+	b.publish(now, &gateway.Message{Topic: d.availability, Payload: []byte(d.state), QoS: 1, Retain: true})
+}
