@@ -102,7 +102,7 @@ type seen struct {
 func observe(t *testing.T, name string, target []string, id string, filters ...string) observer {
 	t.Helper()
 	args := append([]string{need(t, "mosquitto_sub", "mosquitto-clients")}, target...)
-	args = append(args, "-q", "1", "-d", "-F", "@ %U %r %t %p")
+	args = append(args, "-q", "1", "-d", "-F", "MSG %U %r %t %p")
 	if id != "" {
 		args = append(args, "-c", "-i", id)
 	}
@@ -124,7 +124,7 @@ func parseSeen(lines []string, match func(topic string) bool) []seen {
 	var out []seen
 	for _, l := range lines {
 		f := strings.SplitN(l, " ", 5)
-		if len(f) != 5 || f[0] != "@" || !match(f[3]) {
+		if len(f) != 5 || f[0] != "MSG" || !match(f[3]) {
 			continue
 		}
 		sec, err := strconv.ParseFloat(f[1], 64)
