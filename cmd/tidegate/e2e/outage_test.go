@@ -54,6 +54,7 @@ func runOutage(t *testing.T, o outage) {
 	var killed []time.Time
 	for range kills {
 		waitAcked(client, acked(client)+published/10)
+		waitReadings(t, onLAN, time.Now().Add(2*commitInterval)) // so that some are too old to be lost
 		killed = append(killed, time.Now())
 		g.proc.kill()
 		g.start()
