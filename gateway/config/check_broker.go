@@ -19,8 +19,7 @@ func (c *checker) broker() {
 	within(c, "broker.max_packet_size", b.MaxPacketSize, minPacket, maxPacket)
 	within(c, "broker.max_connections", b.MaxConnections, 1, 100000)
 	within(c, "broker.connect_timeout", b.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
-	within(c, "broker.max_inflight", b.MaxInflight, 1, 65535)
-	within(c, "broker.session.max_size", b.Session.MaxSize, 64*KiB, 8*TiB)
+	within(c, "broker.max_inflight", b.MaxInflight, 1, 32767)
 	within(c, "broker.session.max_age", b.Session.MaxAge, time.Minute, 10*365*24*time.Hour)
 	if b.PasswordFile == "" && c.given("broker.password_file") {
 		c.fail("broker.password_file", "", "empty", "name a file that tidegate passwd writes, or leave the key out")

@@ -80,8 +80,6 @@ type Broker struct {
 
 // Session bounds what is kept for one client that is away.
 type Session struct {
-	// MaxSize bounds one session's queue, in bytes.
-	MaxSize Size `toml:"max_size"`
 	// MaxAge is how long a session is kept after its client left.
 	MaxAge time.Duration `toml:"max_age"`
 }

@@ -25,7 +25,7 @@ func newConfig() *Config {
 			MaxConnections: 1000,
 			ConnectTimeout: 10 * time.Second,
 			MaxInflight:    100,
-			Session:        Session{MaxSize: 64 * MiB, MaxAge: 7 * 24 * time.Hour},
+			Session:        Session{MaxAge: 7 * 24 * time.Hour},
 		},
 	}
 }

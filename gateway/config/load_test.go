@@ -44,7 +44,7 @@ max_packet_size = "1MiB"
 max_connections = 5
 connect_timeout = "3s"
 max_inflight = 7
-session = { max_size = "1MiB", max_age = "2h" }
+session = { max_age = "2h" }
 [[broker.listener]]
 address = "localhost:1883"
 [[broker.listener]]
@@ -126,7 +126,7 @@ type = "bool"
 		Buffer:  Buffer{CommitInterval: 2 * time.Second, MaxSize: 2 * GiB},
 		Broker: Broker{
 			AllowAnonymous: true, PasswordFile: "/etc/passwd.mqtt", MaxPacketSize: MiB, MaxConnections: 5,
-			ConnectTimeout: 3 * time.Second, MaxInflight: 7, Session: Session{MaxSize: MiB, MaxAge: 2 * time.Hour},
+			ConnectTimeout: 3 * time.Second, MaxInflight: 7, Session: Session{MaxAge: 2 * time.Hour},
 			Listeners: []Listener{{Address: "localhost:1883", AllowAnonymous: true}, {Address: ":1884"}},
 		},
 		Upstreams: []Upstream{{
