@@ -23,7 +23,7 @@ func newCheckCommand() *cobra.Command {
 			for _, d := range cfg.Devices {
 				points += len(d.Points)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d buses, %d devices, %d points, %d listeners, %d upstreams\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: buses %d, devices %d, points %d, listeners %d, upstreams %d\n",
 				path, len(cfg.Buses), len(cfg.Devices), points, len(cfg.Broker.Listeners), len(cfg.Upstreams))
 			return err
 		},

@@ -28,8 +28,10 @@ func options() api.Options {
 					Queues: []gateway.QueueStats{{Name: "upstream/cloud", Depth: 3, Online: true, Oldest: time.UnixMilli(1500)}},
 				}
 			},
-			Broker:  func() gateway.BrokerStats { return gateway.BrokerStats{Connections: 2, Dropped: 5} },
-			Bridges: func() []gateway.BridgeStats { return []gateway.BridgeStats{{Name: "cloud", Connected: true, Epoch: 17}} },
+			Broker: func() gateway.BrokerStats { return gateway.BrokerStats{Connections: 2, Dropped: 5} },
+			Bridges: func() []gateway.BridgeStats {
+				return []gateway.BridgeStats{{Name: "cloud", Connected: true, Epoch: 17}}
+			},
 			Buses: func() []gateway.BusStats {
 				return []gateway.BusStats{{Name: "line", Timeouts: 4, Devices: []gateway.DeviceStats{{Name: "meter", Online: true}}}}
 			},

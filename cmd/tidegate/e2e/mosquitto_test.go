@@ -176,6 +176,15 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // makeCertificates writes ca.pem, server.pem and server.key for 127.0.0.1.
 func makeCertificates(t *testing.T, dir string) {
 	t.Helper()
