@@ -1,0 +1,148 @@
+package buffer
+
+import (
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// Attach makes a consumer online and returns the position through which its queue is acknowledged. wake is called, on a goroutine of
+// the store, when there may be more to read than the consumer has seen; calls may be merged, and one may still come just after Detach.
+func (s *Store) Attach(id gateway.QueueID, wake func()) (acked uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.byID(id)
+	if q == nil {
+		return 0
+	}
+	q.online, q.wake, q.starved = true, wake, true
+	q.handed, q.ahead = q.acked, nil
+	if q.depth > 0 {
+		s.wakeQueue(q)
+	}
+	return q.acked
+}
+
+// Detach makes the consumer offline. What it has not acknowledged is due for commit at once where somebody waits for it.
+func (s *Store) Detach(id gateway.QueueID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.byID(id)
+	if q == nil {
+		return
+	}
+	q.online, q.wake, q.starved = false, nil, false
+	q.ahead = nil
+	for pos := q.tail; pos < q.next; pos++ {
+		if e := q.at(pos).e; e != nil && e.state == pending && e.done != nil {
+			e.due = 0
+			s.hurry()
+		}
+	}
+	q.trim(0, 0)
+}
+
+// Ack acknowledges single deliveries, in any order. Positions that are not in the queue, or were acknowledged before, do not matter.
+func (s *Store) Ack(id gateway.QueueID, pos ...uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.byID(id)
+	if q == nil {
+		return
+	}
+	for _, p := range pos {
+		s.ack(q, p)
+	}
+	s.advance(q)
+}
+
+func (s *Store) ack(q *queue, pos uint64) {
+	switch {
+	case pos <= q.acked || pos >= q.next:
+	case pos < q.tail:
+		q.markDone(pos, pos)
+	default:
+		s.ackSlot(q, pos)
+	}
+}
+
+// ackSlot acknowledges a delivery that is in memory. The last consumer's acknowledgement spares a pending entry the disk.
+func (s *Store) ackSlot(q *queue, pos uint64) {
+	sl := q.at(pos)
+	if sl.e == nil {
+		return
+	}
+	e, index := sl.e, sl.index
+	q.clearSlot(sl)
+	e.refs[index].acked = true
+	e.left--
+	if e.left == 0 && e.elidable() {
+		s.finished(e)
+	}
+}
+
+// finished takes e, which all its consumers have acknowledged, off the list, or tells who waits for it if it is being written already.
+func (s *Store) finished(e *entry) {
+	switch e.state {
+	case pending:
+		s.list.remove(e)
+		e.state = gone
+		s.stats.Elided++
+	case writing:
+	default:
+		return
+	}
+	s.call(e.done, nil)
+	e.done = nil
+}
+
+// advance moves the acknowledged position of q as far as it goes, and has the disk told if there is something to free.
+func (s *Store) advance(q *queue) {
+	if q.advance() && !q.dirty {
+		s.cursorMoved(q)
+	}
+}
+
+// cursorMoved puts q on the list of those whose cursor changes with the next commit, within commit_interval.
+func (s *Store) cursorMoved(q *queue) {
+	if q.dirty || !q.cursorMoved() {
+		return
+	}
+	q.dirty = true
+	s.dirty = append(s.dirty, q)
+	if s.ackDue == never {
+		s.ackDue = s.now() + monotonic(s.opts.CommitInterval)
+		s.dueAt(s.ackDue)
+	}
+}
+
+// foresee does in memory at once what ops will do to queues: nothing is kept any more for a session that ends.
+func (s *Store) foresee(ops []gateway.Op) {
+	for _, op := range ops {
+		switch op := op.(type) {
+		case gateway.DropSession:
+			if q := s.byID(op.Queue); q != nil {
+				s.dropQueue(q)
+			}
+		case gateway.PutReceived:
+			if q := s.byID(op.Queue); q != nil {
+				q.received = true
+			}
+		}
+	}
+}
+
+func (s *Store) dropQueue(q *queue) {
+	for pos := q.tail; pos < q.next; pos++ {
+		s.ackSlot(q, pos)
+	}
+	if q.tail > q.acked+1 {
+		q.markDone(q.acked+1, q.tail-1)
+	}
+	q.advance()
+	q.online, q.wake, q.ahead = false, nil, nil
+	delete(s.names, q.name)
+	q.dropped = true
+	if !q.dirty {
+		q.dirty = true // the change itself brings the commit
+		s.dirty = append(s.dirty, q)
+	}
+}

@@ -1,0 +1,163 @@
+package buffer
+
+// group is what one transaction commits.
+type group struct {
+	entries []groupEntry
+	live    []live // references to write, of all entries
+	cursors []cursor
+	mark    uint64 // of reserved numbers; 0: stays as it is
+	base    uint64 // the number that was next when mark was chosen
+	clean   uint64 // 1: the gateway stops in order
+}
+
+// groupEntry is an entry and its part of live.
+type groupEntry struct {
+	e        *entry
+	from, to int
+}
+
+func (g *group) empty() bool { return len(g.entries)+len(g.cursors) == 0 && g.mark == 0 }
+
+func (g *group) reset() {
+	clear(g.entries)
+	clear(g.live)
+	clear(g.cursors)
+	*g = group{entries: g.entries[:0], live: g.live[:0], cursors: g.cursors[:0]}
+}
+
+// add takes e with the references that are not acknowledged yet.
+func (g *group) add(e *entry) {
+	from := len(g.live)
+	for i := range e.refs {
+		if r := &e.refs[i]; !r.acked {
+			g.live = append(g.live, live{r.queue, r.pos, r.Ref})
+		}
+	}
+	g.entries = append(g.entries, groupEntry{e, from, len(g.live)})
+}
+
+// maxGroupBytes bounds a transaction, and with it the log.
+const maxGroupBytes = 4 << 20
+
+// take moves up to limit pending entries, in their order, all cursors that have moved, and a reservation if one is due into g.
+func (s *Store) take(g *group, limit int) {
+	g.reset()
+	bytes := 0
+	for e := s.list.head; e != nil && len(g.entries) < limit && bytes < maxGroupBytes; e = s.list.head {
+		bytes += e.size
+		s.list.remove(e)
+		e.state = writing
+		delete(s.kept, e.topic)
+		g.add(e)
+	}
+	s.inHand = len(g.entries)
+	for _, q := range s.dirty {
+		g.cursors = append(g.cursors, q.cursor())
+		q.dirty = false
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+	s.ackDue = never
+	if s.reserving {
+		g.mark, g.base = s.seq+s.block, s.seq
+	}
+}
+
+func (q *queue) cursor() cursor {
+	return cursor{queue: q, id: q.id, acked: q.acked, next: q.next, sweep: q.sweep, received: q.received, inbox: q.inbox}
+}
+
+// settle notes that g is committed: those who wait are told, and memory lets go of what it need not keep.
+func (s *Store) settle(g *group) {
+	s.inHand = 0
+	for i := range g.entries {
+		e := g.entries[i].e
+		e.state = stored
+		if g.entries[i].to > g.entries[i].from {
+			s.stats.Written++
+		}
+		if e.barrier {
+			s.wakeConsumers(e)
+		}
+		s.call(e.done, nil)
+		e.done, e.ops, e.work = nil, nil, nil
+	}
+	if g.mark != 0 {
+		s.mark, s.reserving = g.mark, false
+	}
+	for i := range g.cursors {
+		s.settleCursor(&g.cursors[i])
+	}
+	slots, bytes := s.cacheShare()
+	for i := range g.live {
+		q := g.live[i].queue
+		q.lastRow = max(q.lastRow, g.live[i].pos)
+	}
+	for i := range g.live {
+		s.settleQueue(g.live[i].queue, slots, bytes)
+	}
+}
+
+// settleCursor notes what the disk now knows of a queue's acknowledgements.
+func (s *Store) settleCursor(c *cursor) {
+	q := c.queue
+	q.durableAcked, q.durableNext, q.sweep = c.acked, c.next, c.sweep
+	switch {
+	case c.more:
+		q.dirty = true
+		s.dirty = append(s.dirty, q)
+		s.ackDue = s.now()
+		s.dueAt(s.ackDue)
+	case q.dropped && s.queues[q.id] == q && c.acked == q.next-1:
+		s.queues[q.id] = nil
+		s.free = append(s.free, q)
+	default:
+		s.cursorMoved(q)
+	}
+}
+
+// settleQueue trims a queue that has got rows, and looks whether some of them were acknowledged while they were written.
+func (s *Store) settleQueue(q *queue, slots, bytes int) {
+	if q.online {
+		q.trim(slots, bytes)
+	} else {
+		q.trim(0, 0)
+	}
+	s.cursorMoved(q)
+}
+
+// cacheSlots bounds the committed deliveries that memory keeps for one consumer.
+const cacheSlots = 1024
+
+// cacheShare returns how much each consumer that is online may have in memory of what is committed.
+func (s *Store) cacheShare() (slots, bytes int) {
+	online := 0
+	for _, q := range s.queues {
+		if q != nil && q.online {
+			online++
+		}
+	}
+	return cacheSlots, s.opts.CacheBytes / max(1, online)
+}
+
+// restore puts back what could not be committed, before all that has come since.
+func (s *Store) restore(g *group) {
+	s.inHand = 0
+	for i := len(g.entries) - 1; i >= 0; i-- {
+		e := g.entries[i].e
+		e.state = pending
+		s.list.insert(e, s.list.head)
+		if e.left == 0 && e.elidable() {
+			s.finished(e)
+		}
+	}
+	for i := range g.cursors {
+		if q := g.cursors[i].queue; !q.dirty {
+			q.dirty = true
+			s.dirty = append(s.dirty, q)
+		}
+	}
+	if s.ackDue == never && len(s.dirty) > 0 {
+		s.ackDue = s.now()
+	}
+}

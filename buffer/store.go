@@ -1,0 +1,275 @@
+package buffer
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// ErrClosed is what a change gets that came when the store had closed, or that could not be committed before it did.
+var ErrClosed = errors.New("buffer is closed")
+
+// errSeq tells that no number could be reserved for a record, because the disk has failed for so long.
+var errSeq = errors.New("no sequence number is left until the disk can be written again")
+
+// seqBlock is how many sequence numbers are reserved with one commit, the next block when half of one is used. At 100 records a second
+// the disk is asked every day; a disk that fails takes a day to stop the gateway; 2^53, which JSON readers can still count, lasts
+// for half a billion crashes.
+const seqBlock = 1 << 24
+
+// monotonic is nanoseconds on a clock that never steps, from 1 on.
+type monotonic int64
+
+// never is later than every due time.
+const never monotonic = math.MaxInt64
+
+// Store is the buffer: see the package's documentation. All methods but Close may be called from any goroutine.
+type Store struct {
+	opts  Options
+	log   *slog.Logger
+	start time.Time // where monotonic begins
+	lock  *os.File
+	id    string
+	block uint64 // seqBlock, smaller in tests
+
+	reader *diskReader
+	writer writer // of Open, then of Run, then of Close
+
+	kick   chan struct{} // capacity 1: something became due earlier than the writer expects
+	bell   chan struct{} // capacity 1: there are callbacks to call
+	closed chan struct{} // closed when nothing is taken any more
+	once   sync.Once     // of Close
+
+	mu      sync.Mutex // guards what follows; held for memory only, never while the disk or a callback works
+	closing bool
+	names   map[string]*queue
+	queues  []*queue // by id; nil where none is
+	free    []*queue // dropped: their ids may be given again
+	dirty   []*queue // their cursors change with the next commit
+	list    entryList
+	kept    map[string]*entry // by topic: pending changes of retained messages that a later one replaces
+	inHand  int               // entries in the group that is being committed
+
+	nextDue monotonic // no later than the earliest due time in list
+	ackDue  monotonic // when acknowledgements are to be committed
+	retryAt monotonic // not before this, while commits fail
+	failing bool
+	full    bool // the last failure was for want of room
+
+	seq, mark uint64 // next number; the first that is not reserved
+	reserving bool   // the next block is under way
+	epochs    map[string]uint64
+	started   map[uint64]bool // positions of commands in the inbox that were begun
+
+	calls []call
+	wakes []*queue
+	stats gateway.BufferStats
+
+	sabotage func() error // tests make commits fail with it
+}
+
+func newStore(o Options) *Store {
+	o = o.withDefaults()
+	return &Store{
+		opts: o, log: o.Logger, start: o.Now(), block: seqBlock,
+		kick: make(chan struct{}, 1), bell: make(chan struct{}, 1), closed: make(chan struct{}),
+		names: map[string]*queue{}, queues: make([]*queue, 1), kept: map[string]*entry{},
+		nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
+	}
+}
+
+// now reads the clock that never steps.
+func (s *Store) now() monotonic { return monotonic(s.opts.Now().Sub(s.start)) + 1 }
+
+// StoreID returns the random name that this file got when it was made.
+func (s *Store) StoreID() string { return s.id }
+
+// Queue returns the id of the durable queue of that name, and makes it on first use. It returns 0, no queue, when a million are in use.
+func (s *Store) Queue(name string) gateway.QueueID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queueNamed(name).id
+}
+
+func (s *Store) queueNamed(name string) *queue {
+	if q := s.names[name]; q != nil {
+		return q
+	}
+	q := s.makeQueue(name)
+	if q.id != 0 {
+		s.names[name] = q
+		s.append(&entry{work: func(a *applier) error { return a.putQueue(q.id, name, q.durableAcked, q.durableNext) }})
+	}
+	return q
+}
+
+// makeQueue finds an id. A new one first: ids of dropped sessions are only given again when there are no others.
+func (s *Store) makeQueue(name string) *queue {
+	if id := gateway.QueueID(len(s.queues)); id <= maxQueue && (len(s.free) == 0 || id < 1024) {
+		q := newQueue(id, name, 0, 1)
+		s.queues = append(s.queues, q)
+		return q
+	}
+	if len(s.free) == 0 {
+		return &queue{}
+	}
+	old := s.free[0]
+	s.free = s.free[1:]
+	q := newQueue(old.id, name, old.durableNext-1, old.durableNext)
+	s.queues[q.id] = q
+	return q
+}
+
+// byID returns a queue, nil when there is none or its session was dropped.
+func (s *Store) byID(id gateway.QueueID) *queue {
+	if int(id) >= len(s.queues) {
+		return nil
+	}
+	if q := s.queues[id]; q != nil && !q.dropped {
+		return q
+	}
+	return nil
+}
+
+// Commit takes a change. It stamps the record's Seq before it returns. done, which may be nil, is called once, on a goroutine of the
+// store: with nil when each durable consumer has acknowledged the record or the change is committed and synchronised, with an error
+// when the store has closed before that. Commit does not wait for the disk. The slice c.Ops is kept until then.
+func (s *Store) Commit(c *gateway.Change, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		s.call(done, ErrClosed)
+		return
+	}
+	if c.Record != nil && !s.stamp(c.Record) {
+		s.stats.Dropped++
+		s.call(done, errSeq)
+		return
+	}
+	e := &entry{rec: c.Record, ops: c.Ops, done: done, barrier: c.Barrier, came: s.now()}
+	s.address(e, c)
+	s.foresee(c.Ops)
+	if len(e.refs) == 0 && len(e.ops) == 0 {
+		s.call(done, nil) // only stamped: nobody to keep it for
+		return
+	}
+	if !s.coalesce(e) {
+		s.append(e)
+	}
+}
+
+// stamp gives rec its number, unless none is left: numbers beyond the mark could be given a second time after a crash.
+func (s *Store) stamp(rec *gateway.Record) bool {
+	if s.seq >= s.mark {
+		return false
+	}
+	rec.Seq = s.seq
+	s.seq++
+	if !s.reserving && s.mark-s.seq < s.block/2 {
+		s.reserving = true
+		s.hurry()
+	}
+	return true
+}
+
+// address gives e its place in the queue of each consumer.
+func (s *Store) address(e *entry, c *gateway.Change) {
+	e.size = sizeOf(e.rec)
+	if c.Record == nil {
+		return
+	}
+	e.refs = e.one[:0]
+	for _, to := range c.To {
+		if q := s.byID(to.Queue); q != nil {
+			pos := q.push(e, len(e.refs))
+			e.refs = append(e.refs, ref{queue: q, pos: pos, Ref: to})
+		}
+	}
+	e.left = len(e.refs)
+	if e.left > 0 {
+		s.stats.Appended++
+	}
+}
+
+// coalesce replaces the pending change of the same retained message, when nobody waits for either.
+func (s *Store) coalesce(e *entry) bool {
+	for _, op := range e.ops {
+		put, ok := op.(gateway.PutRetained)
+		if !ok {
+			continue
+		}
+		alone := len(e.ops) == 1 && len(e.refs) == 0 && e.done == nil && !e.barrier
+		if alone && s.kept[put.Message.Topic] != nil {
+			s.kept[put.Message.Topic].ops = e.ops
+			return true
+		}
+		delete(s.kept, put.Message.Topic) // whatever came before must not replace this one
+		if alone {
+			e.topic = put.Message.Topic
+			s.kept[e.topic] = e
+		}
+	}
+	return false
+}
+
+// append puts e behind all other changes, and wakes who has to do with it.
+func (s *Store) append(e *entry) {
+	if e.came == 0 {
+		e.came, e.size = s.now(), entryOverhead // a change of the store's own
+	}
+	e.due = s.dueOf(e)
+	s.list.insert(e, nil)
+	s.dueAt(e.due)
+	if s.list.n >= s.opts.GroupRecords || s.list.bytes >= s.opts.GroupBytes {
+		s.hurry()
+	}
+	if e.visible() {
+		s.wakeConsumers(e)
+	}
+	if s.list.n > s.opts.PendingRecords || s.list.bytes > s.opts.PendingBytes {
+		s.shed()
+	}
+}
+
+// dueOf says when a change has to be committed (design, section 7).
+func (s *Store) dueOf(e *entry) monotonic {
+	waits := e.done != nil
+	switch {
+	case e.barrier, waits && !e.elidable():
+		return 0
+	case !waits:
+		return e.came + monotonic(s.opts.CommitInterval)
+	}
+	hold := monotonic(s.opts.AckHold)
+	for i := range e.refs {
+		if e.refs[i].queue.behind(e.came, hold) {
+			return 0
+		}
+	}
+	return e.came + hold
+}
+
+// dueAt makes the writer look again if it does not expect anything as early as this.
+func (s *Store) dueAt(t monotonic) {
+	if t >= s.nextDue {
+		return
+	}
+	s.nextDue = t
+	signal(s.kick)
+}
+
+// hurry makes the next commit due at once.
+func (s *Store) hurry() { s.dueAt(0) }
+
+// signal wakes the one who listens to c, whose capacity is 1.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

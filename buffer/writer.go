@@ -1,0 +1,329 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Bounds of the pause between two attempts to commit while the disk fails.
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 10 * time.Second
+)
+
+// retryRecords bounds a group after a failure: a small one may fit where a large one does not.
+const retryRecords = 256
+
+// writer is what the one goroutine that writes owns.
+type writer struct {
+	applier
+	group   group
+	meter   meter
+	backoff time.Duration
+	freed   bool // there may be free pages to give back
+}
+
+// Run writes until ctx ends, then commits what is pending, notes that the stop was in order, and returns. From then on the store takes
+// nothing. The methods that wait for a commit wait for Run.
+func (s *Store) Run(ctx context.Context) error {
+	stop := make(chan struct{})
+	var callbacks sync.WaitGroup
+	callbacks.Go(func() { s.dispatch(stop) })
+	err := s.write(ctx)
+	close(stop)
+	callbacks.Wait()
+	return err
+}
+
+// write commits what is due until ctx ends.
+func (s *Store) write(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait := s.untilDue()
+		if wait <= 0 {
+			if ctx.Err() != nil {
+				return s.finish()
+			}
+			s.commitDue()
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return s.finish()
+		case <-s.kick:
+		case <-timer.C:
+		}
+	}
+}
+
+// untilDue returns how long the writer may sleep. What was elided no longer counts.
+func (s *Store) untilDue() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextDue = s.ackDue
+	if s.reserving || s.list.n >= s.opts.GroupRecords || s.list.bytes >= s.opts.GroupBytes {
+		s.nextDue = 0
+	}
+	for e := s.list.head; e != nil && s.nextDue > 0; e = e.next {
+		s.nextDue = min(s.nextDue, e.due)
+	}
+	if s.failing {
+		s.nextDue = max(s.nextDue, s.retryAt)
+	}
+	if s.nextDue == never {
+		return time.Hour
+	}
+	return time.Duration(s.nextDue - s.now())
+}
+
+// commitDue commits what is pending.
+func (s *Store) commitDue() {
+	g := &s.writer.group
+	s.mu.Lock()
+	limit := s.opts.PendingRecords
+	if s.failing {
+		limit = retryRecords
+	}
+	s.take(g, limit)
+	s.mu.Unlock()
+	if g.empty() {
+		return
+	}
+	s.conclude(g, s.commit(g))
+	s.writer.tend(s, len(g.cursors) > 0)
+}
+
+// conclude does what follows from the outcome of a commit.
+func (s *Store) conclude(g *group, err error) {
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		s.settle(g)
+		recovered := s.failing
+		s.failing, s.full = false, false
+		s.mu.Unlock()
+		s.writer.backoff = 0
+		if recovered {
+			s.log.Info("the buffer can be written again")
+		}
+	case refused(err) && len(g.entries) > 1:
+		s.oneByOne(g)
+	case refused(err) && len(g.entries) == 1:
+		s.reject(g, err)
+	default:
+		s.failed(g, err)
+	}
+}
+
+// commit writes g in one transaction.
+func (s *Store) commit(g *group) error {
+	began := s.opts.Now()
+	w := &s.writer
+	if w.conn == nil {
+		c, err := redial(s.opts.Path, s.opts.MaxSize)
+		if err != nil {
+			return fmt.Errorf("open the database again: %w", err)
+		}
+		w.conn = c
+	}
+	err := w.meter.around(func() error { return s.transact(g) })
+	if err != nil {
+		w.undo(g)
+		return err
+	}
+	s.count(w, s.opts.Now().Sub(began))
+	return nil
+}
+
+func (s *Store) transact(g *group) error {
+	w := &s.writer
+	if err := w.exec(`BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	err := w.apply(g)
+	if err == nil {
+		err = s.sabotaged()
+	}
+	if err == nil {
+		if err = w.exec(`COMMIT`); err == nil {
+			return nil
+		}
+	}
+	// A rollback fails when SQLite has rolled back by itself, as it does on a full disk.
+	_ = w.exec(`ROLLBACK`)
+	return err
+}
+
+// sabotaged is nil but in tests.
+func (s *Store) sabotaged() error {
+	s.mu.Lock()
+	fail := s.sabotage
+	s.mu.Unlock()
+	if fail == nil {
+		return nil
+	}
+	return fail()
+}
+
+// undo forgets what a transaction that failed has changed in memory.
+func (a *applier) undo(g *group) {
+	clear(a.begins)
+	a.used, a.records, a.bytes = 0, 0, 0
+	for i := range g.cursors {
+		c := &g.cursors[i]
+		a.acked[c.id] = c.queue.durableAcked
+		c.sweep, c.more = c.queue.sweep, false
+	}
+}
+
+// failed keeps g for another attempt. Whoever waits goes on waiting; who reads, reads memory.
+func (s *Store) failed(g *group, err error) {
+	w := &s.writer
+	s.mu.Lock()
+	s.restore(g)
+	s.mu.Unlock()
+	noRoom := code(err) == sqlite3.SQLITE_FULL && s.quotaReached()
+	w.backoff = min(max(2*w.backoff, minBackoff), maxBackoff)
+	if noRoom && s.makeRoom() {
+		w.backoff = 0
+	}
+	s.mu.Lock()
+	first := !s.failing || s.full && !noRoom
+	s.failing, s.full = true, noRoom
+	s.retryAt = s.now() + monotonic(w.backoff)
+	s.stats.Failures++
+	s.mu.Unlock()
+	if noRoom {
+		return
+	}
+	if first {
+		s.log.Error("the buffer cannot be written: acknowledgements that need it are withheld, records are forwarded from memory",
+			"path", s.opts.Path, "error", err)
+	}
+	if err := w.conn.close(); err != nil { // a connection that has seen an error may go on seeing it
+		s.log.Debug("close the database after an error", "error", err)
+	}
+	w.conn = nil
+}
+
+// oneByOne commits the entries of g alone, so that the one which the database refuses does not hold up the others.
+func (s *Store) oneByOne(g *group) {
+	n := len(g.entries)
+	s.mu.Lock()
+	s.restore(g)
+	s.mu.Unlock()
+	for range n {
+		s.mu.Lock()
+		s.take(g, 1)
+		s.mu.Unlock()
+		err := s.commit(g)
+		s.conclude(g, err)
+		if err != nil && !refused(err) {
+			return
+		}
+	}
+}
+
+// reject gives up the only entry of g.
+func (s *Store) reject(g *group, err error) {
+	e := g.entries[0].e
+	s.mu.Lock()
+	s.restore(g)
+	s.discard(e)
+	s.call(e.done, err)
+	e.done = nil
+	if len(e.refs) > 0 {
+		s.stats.Dropped++
+	}
+	s.mu.Unlock()
+	s.log.Error("the database refuses a change, it is given up", "error", err)
+}
+
+// discard takes a pending entry out of the list and its queues.
+func (s *Store) discard(e *entry) {
+	if e.state != pending {
+		return
+	}
+	s.list.remove(e)
+	e.state = gone
+	for i := range e.refs {
+		if r := &e.refs[i]; !r.acked {
+			r.acked = true
+			r.queue.clearSlot(r.queue.at(r.pos))
+			s.advance(r.queue)
+		}
+	}
+	e.left = 0
+}
+
+// finish commits all that is pending, with the exact cursors and the exact next number, and empties the log into the database.
+func (s *Store) finish() error {
+	g := &s.writer.group
+	s.mu.Lock()
+	s.shut()
+	for _, q := range s.queues {
+		if q != nil && !q.dirty && (q.acked != q.durableAcked || q.next != q.durableNext) {
+			q.dirty = true
+			s.dirty = append(s.dirty, q)
+		}
+	}
+	s.take(g, s.list.n)
+	g.mark, g.base, g.clean = s.seq, s.seq, 1
+	s.mu.Unlock()
+	err := s.commit(g)
+	if err != nil && s.writer.conn.close() == nil {
+		s.writer.conn = nil
+		err = s.commit(g)
+	}
+	s.mu.Lock()
+	if err == nil {
+		s.settle(g)
+	} else {
+		s.restore(g)
+		s.abort()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("commit what is pending to %s: %w", s.opts.Path, err)
+	}
+	return s.writer.checkpoint("TRUNCATE")
+}
+
+// shut makes the store take nothing any more.
+func (s *Store) shut() {
+	if !s.closing {
+		s.closing = true
+		close(s.closed)
+	}
+}
+
+// abort tells all who wait for a commit that there will be none.
+func (s *Store) abort() {
+	for e := s.list.head; e != nil; e = e.next {
+		s.call(e.done, ErrClosed)
+		e.done = nil
+	}
+}
+
+// Close gives the file back. Run must have returned; without it, what is pending is lost, and those who wait are told. Closing twice does
+// no harm.
+func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.shut()
+		s.abort()
+		s.mu.Unlock()
+		var d dispatcher
+		d.run(s)
+		err = errors.Join(s.reader.close(), s.writer.conn.close(), s.lock.Close())
+	})
+	return err
+}

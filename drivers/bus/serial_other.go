@@ -1,0 +1,15 @@
+//go:build !linux
+
+package bus
+
+import (
+	"context"
+	"errors"
+)
+
+// newSerialOpener refuses: serial ports are served on Linux, where the gateway runs.
+func newSerialOpener(path string, _ Mode) func(context.Context) (link, error) {
+	return func(context.Context) (link, error) {
+		return nil, errors.New("open " + path + ": serial ports need Linux")
+	}
+}

@@ -1,0 +1,84 @@
+package modbus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/drivers/bus"
+	"github.com/tidegate/tidegate/drivers/sim"
+	"github.com/tidegate/tidegate/drivers/sim/simtest"
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// registers makes n adjacent points.
+func registers(n int) []Point {
+	offsets := make([]uint16, n)
+	for i := range offsets {
+		offsets[i] = uint16(i)
+	}
+	return holding(offsets...)
+}
+
+func benchUnit() map[byte]*sim.Unit {
+	return map[byte]*sim.Unit{1: sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 125}}})}
+}
+
+// benchPoll polls one device b.N times, each poll one request, and reports the rates.
+func benchPoll(b *testing.B, d *Driver, n int) time.Duration {
+	b.Helper()
+	readings := make([]gateway.Reading, n)
+	one := func() {
+		if _, err := d.Poll(b.Context(), 0, 0, readings); err != nil {
+			b.Fatal(err)
+		}
+	}
+	one() // opens
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "registers/s")
+	return b.Elapsed() / time.Duration(b.N)
+}
+
+// One device read as fast as it answers; the simulated device is part of what is measured.
+func BenchmarkTCP(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 125} {
+		b.Run(fmt.Sprintf("Registers%d", n), func(b *testing.B) {
+			o := Options{Bus: tcpBus(simtest.TCP(b, benchUnit(), sim.ServerOptions{}).Address), Devices: []Device{{Name: "d", Points: registers(n)}}}
+			benchPoll(b, newTestDriver(b, o), n)
+		})
+	}
+}
+
+// The driver's own speed on a serial port: a line without pace, at a rate that makes t3.5 all that it waits for.
+func BenchmarkRTUWithoutPace(b *testing.B) {
+	for _, n := range []int{10, 125} {
+		b.Run(fmt.Sprintf("Registers%d", n), func(b *testing.B) {
+			o := Options{Bus: rtuBus(simtest.RTU(b, benchUnit(), sim.SlaveOptions{}).Port), Devices: []Device{{Name: "d", Points: registers(n)}}}
+			o.Bus.Mode.Baud = 4000000
+			benchPoll(b, newTestDriver(b, o), n)
+		})
+	}
+}
+
+// How near the driver comes to the wire: a cycle lasts c(13+2n) + 2*t3.5 at best, and the simulated line counts who is faster than that.
+func BenchmarkRTUEfficiency(b *testing.B) {
+	for _, baud := range []int{9600, 19200, 115200} {
+		for _, n := range []int{10, 125} {
+			b.Run(fmt.Sprintf("Baud%d/Registers%d", baud, n), func(b *testing.B) {
+				line := simtest.RTU(b, benchUnit(), sim.SlaveOptions{Line: sim.Line{Baud: baud, Parity: sim.EvenParity}})
+				mode := bus.Mode{Baud: baud, Parity: bus.ParityEven}
+				o := Options{Bus: bus.Options{Port: line.Port, Mode: mode}, Devices: []Device{{Name: "d", Points: registers(n)}}}
+				took := benchPoll(b, newTestDriver(b, o), n)
+				limit := mode.Chars(13+2*n) + 2*mode.Silence()
+				b.ReportMetric(100*float64(limit)/float64(took), "%ofwire")
+				if s := line.Slave.Stats(); s.GapViolations > 0 || s.BadFrames > 0 {
+					b.Errorf("line: %+v, want neither violations nor bad frames", s)
+				}
+			})
+		}
+	}
+}

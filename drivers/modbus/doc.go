@@ -1,0 +1,36 @@
+// Package modbus reads and writes the points of Modbus devices on one bus: it plans which registers to ask for together, holds one
+// conversation at a time, and turns registers into values.
+//
+//	d, err := modbus.New(modbus.Options{
+//		Name:    "line1",
+//		Bus:     bus.Options{Endpoint: "192.168.1.20:502"},
+//		Devices: []modbus.Device{{Name: "meter", Unit: 1, Points: []modbus.Point{{
+//			Point: gateway.Point{Name: "voltage", Unit: "V"}, Address: modbus.Address{Table: modbus.Holding, Offset: 0},
+//			Type:  modbus.Uint16, Scale: 0.1,
+//		}}}},
+//	})
+//
+// [Driver] has the methods of the engine's Driver interface with types of this package; whoever wires both converts them.
+//
+// # Specifications
+//
+// From modbus.org:
+//
+//   - Modbus Application Protocol V1.1b3: the data model (4.3), function codes 1 (6.1), 2 (6.2), 3 (6.3), 4 (6.4), 5 (6.5), 6 (6.6)
+//     and 16 (6.12), and the exceptions (7)
+//   - Modbus over Serial Line V1.02: unit addresses (2.2), the RTU frame (2.5.1), its silences (2.5.1.1) and its check sum (2.5.1.2, appendix B)
+//   - Modbus Messaging on TCP/IP V1.0b: the MBAP header (3.1.3) and the client's handling of transactions (4.4.2.1)
+//
+// They do not say how 32-bit values lie in registers, nor what a byte order within a register would be: see [Order].
+//
+// # Which answer is taken
+//
+// An RTU frame carries no transaction id. An answer is taken when unit, function, byte count (for a write: address and value) and check sum
+// are those of the request; what comes before, behind and in between is skipped until the time is up. After a request that stayed without an
+// answer its unit is not asked anything new until another timeout has passed, so that a late answer is not
+// taken for a new one. Only the repetition of the same read is sent at once: it asks for what the late answer holds.
+// An answer that comes later than twice the timeout cannot be told from one of the same shape to a newer request: choose the timeout longer
+// than the device is ever silent.
+//
+// On TCP the transaction id tells, and the connection is closed after a timeout.
+package modbus

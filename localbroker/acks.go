@@ -1,0 +1,138 @@
+package localbroker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// maxReady bounds the bytes of acknowledgements that wait for a client which does not read; beyond it, it is not read either.
+const maxReady = 64 << 10
+
+// slot keeps the place of an answer whose packet waits for the store.
+type slot struct {
+	waits int    // calls of done still to come
+	data  []byte // the whole packet; nil: one of four bytes, from kind and id
+	then  func() // called when the answer is ready, in the order of the answers; must not wait; may be nil
+	id    uint16
+	kind  packet.Type
+}
+
+// acks are the answers of one connection. They leave in the order in which the packets that they answer have arrived (MQTT 3.1.1,
+// 4.6): an answer that need not wait does wait for those before it. mu is a leaf lock: the store's callbacks take it, so it is never held
+// while the store is called.
+type acks struct {
+	mu      sync.Mutex
+	ring    []slot // length a power of two
+	head, n int
+	first   uint64       // number of the slot at the head
+	waiting atomic.Int32 // n, for the reader to look at without the lock
+	ready   []byte       // encoded answers that may leave
+	open    atomic.Bool  // CONNACK is among them: other packets may follow it
+
+	blocked bool          // the reader waits for room
+	room    chan struct{} // tells it; capacity 1
+}
+
+func (a *acks) at(i int) *slot { return &a.ring[(a.head+i)&(len(a.ring)-1)] }
+
+// push keeps a place for an answer behind all others and returns its number for complete. early holds the answers that were given
+// before it and had not to wait; it is taken over.
+func (a *acks) push(early []byte, s slot) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ready = append(a.ready, early...)
+	if a.n == len(a.ring) {
+		a.grow()
+	}
+	a.n++
+	*a.at(a.n - 1) = s
+	number := a.first + uint64(a.n) - 1
+	if s.waits == 0 {
+		a.release()
+	}
+	a.waiting.Store(int32(a.n))
+	return number
+}
+
+func (a *acks) grow() {
+	ring := make([]slot, max(8, 2*len(a.ring)))
+	for i := range a.n {
+		ring[i] = *a.at(i)
+	}
+	a.ring, a.head = ring, 0
+}
+
+// complete takes one wait off slot number and reports whether answers became ready.
+func (a *acks) complete(number uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.at(int(number-a.first)).waits--
+	before := len(a.ready)
+	a.release()
+	a.waiting.Store(int32(a.n))
+	return len(a.ready) > before
+}
+
+// release encodes the answers at the head that wait for nothing any more.
+func (a *acks) release() {
+	for a.n > 0 && a.at(0).waits == 0 {
+		s := a.at(0)
+		if s.data != nil {
+			a.ready = append(a.ready, s.data...)
+		} else {
+			a.ready = packet.AppendAck(a.ready, s.kind, s.id)
+		}
+		if s.kind == packet.TypeConnack {
+			a.open.Store(true)
+		}
+		if s.then != nil {
+			s.then()
+		}
+		*s = slot{}
+		a.head = (a.head + 1) & (len(a.ring) - 1)
+		a.first++
+		a.n--
+	}
+	a.tell()
+}
+
+// add makes answers ready that wait for nothing, with nothing waiting before them.
+func (a *acks) add(early []byte) {
+	a.mu.Lock()
+	a.ready = append(a.ready, early...)
+	a.mu.Unlock()
+}
+
+// take appends what is ready to dst.
+func (a *acks) take(dst []byte) []byte {
+	a.mu.Lock()
+	dst = append(dst, a.ready...)
+	a.ready = a.ready[:0]
+	if cap(a.ready) > maxReady/8 {
+		a.ready = nil
+	}
+	a.tell()
+	a.mu.Unlock()
+	return dst
+}
+
+func (a *acks) tell() {
+	if a.blocked {
+		a.blocked = false
+		a.room <- struct{}{} // never full: blocked is set by one reader, which takes it
+	}
+}
+
+// crowded reports whether there is no room for another answer, and if so promises to tell room when there may be.
+func (a *acks) crowded(limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	full := a.n >= limit || len(a.ready) >= maxReady
+	if full && a.room == nil {
+		a.room = make(chan struct{}, 1)
+	}
+	a.blocked = full
+	return full
+}

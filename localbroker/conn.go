@@ -1,0 +1,373 @@
+package localbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// Why connections end, other than by a broken rule of the protocol or by the network.
+var (
+	errDisconnect = errors.New("the client has disconnected")
+	errTakenOver  = errors.New("another connection with the same client identifier took over")
+	errKeepAlive  = errors.New("nothing was received for one and a half times the keep alive")
+	errTimeout    = errors.New("no CONNECT within the connect timeout")
+	errRefused    = errors.New("the connection was refused")
+)
+
+// conn is one network connection. Its reader goroutine owns all fields but those said to be shared, reads and handles packets, and tidies up
+// at the end. At most one other goroutine, its writer, runs while there is something to write.
+type conn struct {
+	b        *Broker
+	nc       net.Conn
+	lo       *ListenerOptions
+	log      *slog.Logger
+	remote   string // address and port
+	host     string // address alone
+	version  packet.Version
+	bridge   bool // the client calls itself a bridge, as mosquitto's do
+	client   *client
+	session  *session // nil until CONNECT is accepted
+	since    time.Time
+	deadline time.Time     // of CONNECT
+	idle     time.Duration // of silence that ends the connection; 0: none does
+	will     *gateway.Message
+	limit    int           // bytes of the next packet
+	patience time.Duration // for slow subscribers, left since the last read
+
+	in     inbuf
+	rd     *reading // while packets are handled
+	routes map[string]*route
+	last   *route // of the latest PUBLISH
+
+	// Shared.
+	acks    acks
+	pull    pull            // the persistent session's queue; of the writer
+	writing atomic.Int32    // see writer.go
+	parted  chan struct{}   // the writer has left a dead connection; capacity 1
+	writers *sync.WaitGroup // that the writer's goroutine is counted in
+
+	killing sync.Once
+	reason  error         // why kill was called; valid once closed is closed
+	closed  chan struct{} // kill was called
+	gone    chan struct{} // everything about this connection is over
+}
+
+// reading is what handling packets needs, kept apart because most connections are idle most of the time.
+type reading struct {
+	publish packet.Publish
+	ack     packet.Ack
+	early   []byte // answers that need not wait
+	more    bool   // there is something for the writer that the reader does not write itself
+	pubacks []confirmation
+	acked   []uint64 // positions that the client has confirmed
+	sink    sink
+	raw     []byte // the packet being handled, for the log
+	count   uint64 // PUBLISH packets received
+}
+
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// free gives the reading back, without what it refers to.
+func (rd *reading) free() {
+	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
+	readings.Put(rd)
+}
+
+func newConn(b *Broker, nc net.Conn, lo *ListenerOptions) *conn {
+	remote := nc.RemoteAddr().String()
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote // not a network with ports
+	}
+	return &conn{
+		b: b, nc: nc, lo: lo, remote: remote, host: host,
+		log:    b.log.With("remote", remote),
+		limit:  b.opts.MaxConnectPacket,
+		parted: make(chan struct{}, 1),
+		closed: make(chan struct{}),
+		gone:   make(chan struct{}),
+	}
+}
+
+// kill ends the connection from any goroutine: the reader and the writer fail at their next step.
+func (c *conn) kill(reason error) {
+	c.killing.Do(func() {
+		c.reason = reason
+		close(c.closed)
+		c.nc.Close()
+	})
+}
+
+// run serves the connection until it ends.
+func (c *conn) run(ctx context.Context) {
+	defer close(c.gone)
+	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
+	_ = c.nc.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
+	err := c.read(ctx)
+	c.kill(err)
+	c.partWriter()
+	c.in.free()
+	c.report(c.reason)
+	if c.session != nil {
+		c.leave(errors.Is(c.reason, errDisconnect))
+	}
+}
+
+// read reads and handles packets until the connection ends, and returns why.
+func (c *conn) read(ctx context.Context) error {
+	for {
+		if c.idle > 0 {
+			_ = c.nc.SetReadDeadline(time.Now().Add(c.idle)) // as above
+		}
+		n, err := c.nc.Read(c.in.space())
+		c.in.filled(n)
+		c.b.stats.bytesIn.Add(uint64(n))
+		if n > 0 {
+			if err := c.consume(ctx); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return c.readError(err)
+		}
+		c.in.settle()
+	}
+}
+
+func (c *conn) readError(err error) error {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case c.session == nil:
+		return errTimeout
+	default:
+		return errKeepAlive
+	}
+}
+
+// consume handles the packets that have been read. What follows from them is done once, at the end.
+func (c *conn) consume(ctx context.Context) error {
+	c.rd = readings.Get().(*reading)
+	c.patience = slowFactor * c.b.opts.StallPatience
+	err := c.awaitRoom()
+	for err == nil {
+		var frame packet.Frame
+		var n int
+		frame, n, err = packet.NextFrame(c.in.data(), c.limit)
+		c.rd.raw = c.in.data()
+		if n == 0 || err != nil {
+			break
+		}
+		c.rd.raw = c.rd.raw[:n]
+		c.in.skip(n)
+		err = c.handle(ctx, frame)
+		if err == nil && len(c.rd.sink.pressed) > 0 {
+			err = c.yield()
+		}
+		if err == nil && int(c.acks.waiting.Load()) >= c.b.opts.MaxUnacknowledged {
+			err = c.awaitRoom()
+		}
+	}
+	err = c.explain(err)
+	c.flush()
+	c.rd.free()
+	c.rd = nil
+	return err
+}
+
+// handle handles one packet.
+func (c *conn) handle(ctx context.Context, f packet.Frame) error {
+	t := f.Type()
+	if c.session == nil {
+		if t != packet.TypeConnect {
+			return breach("%s came before CONNECT", t, "MQTT-3.1.0-1")
+		}
+		return c.handleConnect(ctx, f)
+	}
+	switch t {
+	case packet.TypePublish:
+		return c.handlePublish(f)
+	case packet.TypePuback, packet.TypePubrec, packet.TypePubrel, packet.TypePubcomp:
+		return c.handleAck(f)
+	case packet.TypeSubscribe:
+		return c.handleSubscribe(f)
+	case packet.TypeUnsubscribe:
+		return c.handleUnsubscribe(f)
+	case packet.TypePingreq:
+		return c.handlePing(f)
+	case packet.TypeDisconnect:
+		return c.handleDisconnect(f)
+	case packet.TypeConnect:
+		return breach("a second %s came", t, "MQTT-3.1.0-2")
+	}
+	return breach("a client must not send %s", t, "MQTT-4.8.0-1")
+}
+
+// flush does what follows from the packets handled so far: confirmations to the store, waking of subscribers, answers to the client.
+func (c *conn) flush() {
+	rd := c.rd
+	if rd.count > 0 {
+		c.b.stats.received.Add(rd.count)
+		rd.count = 0
+	}
+	c.settlePubacks()
+	rd.sink.flush(c.b)
+	c.answer(rd.more)
+	rd.more = false
+}
+
+// awaitRoom stops reading while too many answers wait for the store, or for a client that does not read them.
+func (c *conn) awaitRoom() error {
+	for c.acks.crowded(c.b.opts.MaxUnacknowledged) {
+		c.flush()
+		select {
+		case <-c.acks.room:
+		case <-c.closed:
+			return c.reason
+		}
+	}
+	return nil
+}
+
+// yield waits for subscribers whose queues have become long, so that they need not lose messages: while they make progress, and not for
+// longer than a second for each read. One that takes nothing for a moment is not waited for again until it does.
+func (c *conn) yield() error {
+	pressed := c.rd.sink.pressed
+	c.rd.sink.pressed = pressed[:0]
+	if c.patience <= 0 {
+		return nil
+	}
+	c.flush()
+	for _, s := range pressed {
+		for s != c.session && c.patience > 0 { // only we can drain our own
+			more, err := c.wait(s)
+			if err != nil {
+				return err
+			}
+			if !more {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// wait waits for one subscriber, a moment at most, and reports whether that may be worth while once more.
+func (c *conn) wait(s *session) (more bool, err error) {
+	room, progress := s.drained()
+	if room == nil {
+		return false, nil
+	}
+	start := time.Now()
+	timer := time.NewTimer(min(c.b.opts.StallPatience, c.patience))
+	defer timer.Stop()
+	select {
+	case <-room:
+	case <-timer.C:
+		more = !s.stalls(progress)
+	case <-c.closed:
+		return false, c.reason
+	}
+	c.patience -= time.Since(start)
+	return more, nil
+}
+
+// leave ends the session's connection: what its client wanted to be said after it is said, unless it has said DISCONNECT.
+func (c *conn) leave(goodbye bool) {
+	b, s := c.b, c.session
+	now := b.opts.Now()
+	s.detach(now)
+	if s.persistent() {
+		b.opts.Store.Detach(s.queue)
+		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{c.b.putSession(s, now)}}, nil)
+	} else {
+		b.forgetSubscriptions(s)
+	}
+	switch {
+	case c.will == nil:
+	case goodbye:
+		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropWill{ClientID: s.id}}}, nil)
+	default:
+		b.publishWill(s.id, c.will)
+	}
+	b.unregister(c)
+}
+
+// report says in the log why the connection ended, and counts it.
+func (c *conn) report(reason error) {
+	var broken *brokenRule
+	switch {
+	case errors.Is(reason, errRefused):
+		c.b.stats.refused.Add(1)
+		c.log.Warn("connection refused", "error", reason)
+	case errors.As(reason, &broken):
+		c.countBroken()
+		c.log.Warn("connection closed: the client broke the protocol", "error", reason, "bytes", broken.dump, "hint", broken.hint)
+	case c.session == nil && errors.Is(reason, errTimeout):
+		c.b.stats.refused.Add(1)
+		c.log.Warn("connection closed", "error", reason)
+	case errors.Is(reason, io.EOF) && c.session != nil:
+		c.log.Info("connection lost: the client closed it without DISCONNECT")
+	case errors.Is(reason, io.EOF):
+		c.log.Debug("connection closed before CONNECT")
+	default:
+		c.log.Info("connection ended", "reason", reason)
+	}
+}
+
+func (c *conn) countBroken() {
+	if c.session == nil {
+		c.b.stats.refused.Add(1)
+	} else {
+		c.b.stats.malformed.Add(1)
+	}
+}
+
+// maxConnectDump is how much of a bad CONNECT may be logged: what follows may be a password.
+const maxConnectDump = 12
+
+// brokenRule is an error of the client's, with the bytes that show it.
+type brokenRule struct {
+	err  error
+	dump string
+	hint string
+}
+
+func (e *brokenRule) Error() string { return e.err.Error() }
+
+func (e *brokenRule) Unwrap() error { return e.err }
+
+// breach says that a packet came which may not come here; clause is the statement of MQTT 3.1.1.
+func breach(format string, t packet.Type, clause string) error {
+	return &brokenRule{err: fmt.Errorf(format+" [%s]", t, clause)}
+}
+
+// explain adds to an error of the protocol the bytes of the packet and the likely cause.
+func (c *conn) explain(err error) error {
+	var broken *brokenRule
+	if !errors.As(err, &broken) {
+		var bad *packet.Error
+		if !errors.As(err, &bad) || errors.Is(err, errRefused) {
+			return err
+		}
+		broken = &brokenRule{err: err}
+		err = broken
+	}
+	broken.hint = packet.Hint(c.rd.raw)
+	if c.session == nil {
+		c.rd.raw = c.rd.raw[:min(len(c.rd.raw), maxConnectDump)]
+	}
+	broken.dump = packet.Dump(c.rd.raw)
+	return err
+}

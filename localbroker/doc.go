@@ -1,0 +1,51 @@
+// Package localbroker is the MQTT broker at the heart of the gateway: the one router in the house, which also works without any listener. LAN
+// clients, the engine (readings, results) and the bridges publish to it; LAN clients, the upstreams' queues and the command inbox are
+// served from it. It speaks MQTT 3.1 and 3.1.1 over any net.Listener. What has to outlive the process is kept by its [Store].
+//
+// # Which packet waits for what
+//
+//	PUBACK                   until each durable consumer has acknowledged the message, or its references are committed
+//	PUBREC                   until message, packet id and references are committed; subscribers in memory get it after that
+//	PUBCOMP                  until the removal of the packet id is committed
+//	PUBREL                   until "PUBREC received" is committed
+//	CONNACK, SUBACK, UNSUBACK until the persistent session, its subscriptions and their retained messages are committed
+//	answers to QoS 1 and 2   with the retain flag, also until the retained copy is committed
+//
+// The same state of a clean session is kept in memory; what is left for it to wait for are durable consumers. All answers leave in
+// the order of the packets that they answer. Reading a connection never waits for the disk, until MaxUnacknowledged answers are
+// outstanding; then that connection is not read on. PINGRESP waits for nothing but CONNACK.
+//
+// # Choices that the standard leaves open
+//
+// Overlapping subscriptions deliver a message once, at the highest QoS of those that match. Messages made from readings count as QoS 1.
+// A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or
+// the oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its connection is not read for up to 100 ms, once for each
+// read, while a receiver has a long queue; up to a second while it makes progress. One that makes none is not waited for again until it does. The order of publishing
+// is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they take different ways.
+// Topics that begin with $ are refused to clients, by closing the connection, as are wildcards in topics. A session that was made
+// by another user is not resumed, but dropped.
+//
+// # Goroutines
+//
+//	Run      recovers, publishes the wills of a crash, drops expired sessions; ends the connections
+//	Serve    accepts, and joins one goroutine that closes the listener, and the connections below
+//	reader   one for each connection: reads all that the socket has, handles every packet in it, then does once what follows
+//	         from them: acknowledges to the store, wakes the writers of subscribers, writes the answers
+//	writer   at most one for each connection, started when there is something to write and ended when there is no more; it
+//	         gathers answers, messages from memory and messages from the store into one write
+//
+// Publishers only append to a session's queue. The store calls back on its own goroutines, and what it calls never waits.
+//
+// # Locks
+//
+// In the order in which they may be taken, outermost first:
+//
+//	client.turn     one CONNECT at a time for each client identifier; held while the old connection ends
+//	Broker.routing  shared from matching a message to committing it, alone for changing subscriptions
+//	retained.order  from changing a retained message to committing it
+//	Broker.mu       clients, connections, counts
+//	retained.mu
+//	session.mu, acks.mu, tree.mu, routes.mu
+//
+// The last five are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a write of a socket, with the exception of client.turn, which only CONNECTs of the same identifier wait for.
+package localbroker

@@ -1,0 +1,132 @@
+package localbroker
+
+import (
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// handleAck takes a step of the exchanges of QoS 1 and 2, in either direction. PUBREL carries an id that the client has chosen, the others
+// one of ours.
+func (c *conn) handleAck(f packet.Frame) error {
+	a := &c.rd.ack
+	if err := a.Parse(f, c.version); err != nil {
+		return err
+	}
+	switch a.Kind {
+	case packet.TypePuback, packet.TypePubcomp:
+		c.rd.pubacks = append(c.rd.pubacks, confirmation{a.Kind, a.ID})
+	case packet.TypePubrec:
+		c.received(a.ID)
+	case packet.TypePubrel:
+		c.released(a.ID)
+	}
+	return nil
+}
+
+// confirmation is a PUBACK or PUBCOMP.
+type confirmation struct {
+	kind packet.Type
+	id   uint16
+}
+
+// settlePubacks takes the confirmed deliveries out of flight, many at once.
+func (c *conn) settlePubacks() {
+	rd := c.rd
+	if len(rd.pubacks) == 0 {
+		return
+	}
+	s := c.session
+	s.mu.Lock()
+	for _, a := range rd.pubacks {
+		if pos, ok := s.confirm(a); ok {
+			rd.acked = append(rd.acked, pos)
+		}
+	}
+	s.advanced()
+	rd.more = rd.more || s.out.live > 0 || s.persistent()
+	s.mu.Unlock()
+	if s.persistent() && len(rd.acked) > 0 {
+		c.b.opts.Store.Ack(s.queue, rd.acked...)
+	}
+	rd.pubacks, rd.acked = rd.pubacks[:0], rd.acked[:0]
+}
+
+// confirm ends one delivery. What does not fit a delivery in flight is ignored: it may be a repetition.
+func (s *session) confirm(a confirmation) (pos uint64, ok bool) {
+	want := stageSent
+	if a.kind == packet.TypePubcomp {
+		want = stageReleased
+	}
+	f := s.window.find(a.id)
+	if f == nil || f.stage != want {
+		return 0, false
+	}
+	pos = f.pos
+	delete(s.received, pos)
+	s.window.finish(f)
+	return pos, true
+}
+
+// received handles PUBREC: the client has the message, from now on only PUBREL is sent for it. A PUBREC for a delivery that is over is
+// answered all the same, so that the client can forget its id.
+func (c *conn) received(id uint16) {
+	s := c.session
+	s.mu.Lock()
+	f := s.window.find(id)
+	known := f != nil && f.stage != stageSent
+	var pos uint64
+	if known {
+		pos = f.pos
+		f.stage = stageReleased
+	}
+	if known && s.persistent() {
+		if s.received == nil {
+			s.received = make(map[uint64]struct{}, 1)
+		}
+		s.received[pos] = struct{}{}
+	}
+	s.mu.Unlock()
+	if !known || !s.persistent() {
+		c.ack(packet.TypePubrel, id)
+		return
+	}
+	done := c.settle(c.reserve(slot{kind: packet.TypePubrel, id: id, waits: 1}))
+	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.PutReceived{Queue: s.queue, Pos: pos}}}, done)
+}
+
+// released handles PUBREL: the client will not repeat its message, its id may name another one. An id that is not known is committed and
+// answered too, since its removal may still be on the way.
+func (c *conn) released(id uint16) {
+	s := c.session
+	delete(s.inbound, id)
+	if !s.persistent() {
+		c.ack(packet.TypePubcomp, id)
+		return
+	}
+	done := c.settle(c.reserve(slot{kind: packet.TypePubcomp, id: id, waits: 1}))
+	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropInbound{Queue: s.queue, PacketID: id}}}, done)
+}
+
+// handlePing answers at once, past answers that wait for the store: a slow disk must not look like a dead broker.
+func (c *conn) handlePing(f packet.Frame) error {
+	var p packet.Pingreq
+	if err := p.Parse(f, c.version); err != nil {
+		return err
+	}
+	if !c.acks.open.Load() { // nothing comes before CONNACK
+		var resp packet.Pingresp
+		c.reserve(slot{kind: packet.TypePingresp, data: resp.Append(nil, c.version)})
+		return nil
+	}
+	c.rd.early = append(c.rd.early, byte(packet.TypePingresp)<<4, 0)
+	return nil
+}
+
+// handleDisconnect ends the connection without a will (MQTT 3.1.1, 3.14.4-3).
+func (c *conn) handleDisconnect(f packet.Frame) error {
+	var p packet.Disconnect
+	if err := p.Parse(f, c.version); err != nil {
+		return err
+	}
+	return errDisconnect
+}

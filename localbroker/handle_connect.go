@@ -1,0 +1,224 @@
+package localbroker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// handleConnect works on the first packet: who is it, may it come in, and which session is its own (MQTT 3.1.1, 3.1.4).
+func (c *conn) handleConnect(ctx context.Context, f packet.Frame) error {
+	var p packet.Connect
+	if err := p.Parse(f, 0); err != nil {
+		return c.refuseMalformed(err)
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	c.version, c.bridge = p.Version, p.Bridge
+	c.since = c.b.opts.Now()
+	if err := c.checkConnect(&p); err != nil {
+		return c.refuse(err)
+	}
+	c.log = c.log.With("client", p.ClientID)
+	if err := c.authenticate(ctx, &p); err != nil {
+		return c.refuse(err)
+	}
+	if err := c.enter(ctx, &p); err != nil {
+		return c.refuse(err)
+	}
+	c.limit = c.b.opts.MaxPacket
+	// Half as long again as the keep alive (MQTT 3.1.1, 3.1.2-24). None at all is meant by 0.
+	c.idle = time.Duration(p.KeepAlive) * 1500 * time.Millisecond
+	if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.log.Info("client connected", "user", p.Username.Value, "version", p.Version.String(), "clean", p.CleanStart,
+		"keep_alive", p.KeepAlive, "listener", c.lo.Name)
+	return nil
+}
+
+// refusal is an answer to CONNECT that is not success.
+type refusal struct {
+	code packet.ReasonCode
+	err  error
+}
+
+func (e *refusal) Error() string { return e.err.Error() }
+
+func refused(code packet.ReasonCode, format string, args ...any) error {
+	return &refusal{code, fmt.Errorf(format, args...)}
+}
+
+// checkConnect finds what this broker does not take of what the standard allows, and gives an identifier to a client without one.
+func (c *conn) checkConnect(p *packet.Connect) error {
+	switch {
+	case p.Version == packet.V5:
+		return refused(packet.ReasonUnsupportedVersion, "MQTT 5 is not served yet, connect with MQTT 3.1.1")
+	case p.ClientID == "" && (!p.CleanStart || p.Version == packet.V31):
+		return refused(packet.ReasonClientIDNotValid, "the client identifier is empty, which needs a clean session of MQTT 3.1.1 [MQTT-3.1.3-8]")
+	case p.ClientID == "":
+		p.ClientID = "auto-" + rand.Text()
+	}
+	if w := p.Will; w != nil {
+		if err := checkPublishTopic(w.Topic, p.Bridge); err != nil {
+			return refused(packet.ReasonNotAuthorized, "will: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkPublishTopic says why a client may not publish on a topic that is otherwise valid. A bridge of mosquitto may tell its state.
+func checkPublishTopic(topic string, bridge bool) error {
+	if strings.HasPrefix(topic, "$") && (!bridge || !isBridgeState(topic)) {
+		return fmt.Errorf("topic %q: topics that begin with $ are the broker's own [MQTT-4.7.2-1]", topic)
+	}
+	if !levelsFit(topic) {
+		return fmt.Errorf("topic %.40q...: it has more than %d levels", topic, maxLevels)
+	}
+	return nil
+}
+
+func isBridgeState(topic string) bool {
+	name, ok := strings.CutPrefix(topic, "$SYS/broker/connection/")
+	return ok && strings.HasSuffix(name, "/state")
+}
+
+func (c *conn) authenticate(ctx context.Context, p *packet.Connect) error {
+	auth := c.b.opts.Auth
+	switch {
+	case !p.Username.Set && c.lo.AllowAnonymous:
+		return nil
+	case !p.Username.Set:
+		return refused(packet.ReasonNotAuthorized, "no user name was sent, and listener %s asks for one", c.lo.Name)
+	case auth == nil && c.lo.AllowAnonymous:
+		p.Username.Value = "" // nobody has checked it
+		return nil
+	case auth == nil || !auth.Authenticate(ctx, p.Username.Value, p.Password):
+		return refused(packet.ReasonBadUserNameOrPassword, "user %q is not known, or the password is wrong", p.Username.Value)
+	}
+	return nil
+}
+
+// enter makes this the client's one connection and opens its session. The CONNACK is on its way when enter returns without an error.
+func (c *conn) enter(ctx context.Context, p *packet.Connect) error {
+	cl, err := c.b.claim(ctx, p.ClientID)
+	if err != nil {
+		return refused(packet.ReasonServerUnavailable, "%w", err)
+	}
+	defer c.b.release(p.ClientID, cl)
+	if err := c.b.evict(ctx, cl); err != nil {
+		return refused(packet.ReasonServerUnavailable, "%w", err)
+	}
+	if p.CleanStart {
+		c.openClean(cl, p)
+	} else if err := c.openPersistent(cl, p); err != nil {
+		return refused(packet.ReasonServerUnavailable, "%w", err)
+	}
+	c.b.register(cl, c)
+	c.keepWill(p.Will)
+	return nil
+}
+
+// openClean starts a session that ends with the connection. A stored one goes first (MQTT 3.1.1, 3.1.2-6), before CONNACK.
+func (c *conn) openClean(cl *client, p *packet.Connect) {
+	s := &session{id: p.ClientID, user: p.Username.Value}
+	c.session = s
+	s.attach(c)
+	if cl.session == nil {
+		c.reserve(c.connack(false, 0))
+		return
+	}
+	c.b.dropSession(cl, c.settle(c.reserve(c.connack(false, 1))))
+}
+
+// openPersistent takes up the stored session, or starts one. CONNACK waits for its commit.
+func (c *conn) openPersistent(cl *client, p *packet.Connect) error {
+	if cl.session != nil && (cl.session.user != p.Username.Value || cl.session.old(c.b.opts.Now(), c.b.opts.SessionMaxAge)) {
+		c.b.dropSession(cl, nil) // of somebody else, or too old
+	}
+	s, present := cl.session, cl.session != nil
+	if !present {
+		var err error
+		if s, err = c.b.newSession(cl, p.ClientID, p.Username.Value); err != nil {
+			return err
+		}
+	}
+	c.session = s
+	number := c.reserve(c.connack(present, 2)) // for the commit, and for the queue
+	ops := append(s.unreceived(), c.b.putSession(s, time.Time{}))
+	c.b.opts.Store.Commit(&gateway.Change{Ops: ops}, c.settle(number))
+	s.attach(c)
+	c.pull.after = c.b.opts.Store.Attach(s.queue, c.wakeDurable)
+	c.pull.readable.Store(true)
+	c.settle(number)(nil)
+	return nil
+}
+
+func (c *conn) connack(present bool, waits int) slot {
+	ack := packet.Connack{SessionPresent: present}
+	return slot{kind: packet.TypeConnack, data: ack.Append(nil, c.version), waits: waits}
+}
+
+// putSession is the stored form of a session; disconnected is zero while it has a connection.
+func (b *Broker) putSession(s *session, disconnected time.Time) gateway.PutSession {
+	return gateway.PutSession{Queue: s.queue, ClientID: s.id, User: s.user, Expiry: b.opts.SessionMaxAge, Disconnected: disconnected}
+}
+
+// keepWill remembers the will, here and, for a crash, in the store.
+func (c *conn) keepWill(w *packet.Will) {
+	if w == nil {
+		return
+	}
+	c.will = &gateway.Message{
+		Topic: w.Topic, Payload: append([]byte(nil), w.Payload...), QoS: gateway.QoS(w.QoS), Retain: w.Retain,
+	}
+	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.PutWill{ClientID: c.session.id, Message: c.will}}}, nil)
+}
+
+// refuse answers CONNECT with err's reason and ends the connection.
+func (c *conn) refuse(err error) error {
+	r := &refusal{packet.ReasonServerUnavailable, err}
+	errors.As(err, &r)
+	ack := packet.Connack{Code: r.code}
+	c.farewell(ack.Append(nil, c.version))
+	return fmt.Errorf("%w: %w", errRefused, err)
+}
+
+// refuseMalformed answers a CONNECT that could not be read, where the standard has an answer.
+func (c *conn) refuseMalformed(err error) error {
+	var bad *packet.Error
+	if errors.As(err, &bad) {
+		if ack, ok := bad.Connack(); ok {
+			c.farewell(ack.Append(nil, bad.Version))
+		}
+	}
+	return err
+}
+
+// How long, and how many bytes, a refused client may take to read its answer and close.
+const (
+	farewellTime  = time.Second
+	farewellBytes = 64 << 10
+)
+
+// farewell sends the last packet of a connection that never came to be. It then reads on for a moment: closing with input unread would
+// reset the connection, and the client might never see the answer.
+func (c *conn) farewell(b []byte) {
+	deadline := time.Now().Add(farewellTime)
+	if c.nc.SetDeadline(deadline) != nil {
+		return
+	}
+	if _, err := c.nc.Write(b); err != nil {
+		return
+	}
+	if tcp, ok := c.nc.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, farewellBytes)) // whatever ends it, we close next
+	}
+}

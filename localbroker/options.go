@@ -1,0 +1,104 @@
+package localbroker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// Authenticator decides who may log in. It may be called for many clients at once, and may take its time: it holds up only the
+// client that it is asked about. ctx ends with that client's connect timeout.
+type Authenticator interface {
+	Authenticate(ctx context.Context, user string, password []byte) bool
+}
+
+// Options are the parts and limits of a broker. Store is required; every limit that is zero has the default in its comment.
+type Options struct {
+	Store  Store
+	Auth   Authenticator    // nil: nobody but anonymous clients can log in
+	Logger *slog.Logger     // nil: nothing is logged
+	Now    func() time.Time // nil: time.Now
+	Topics gateway.Topics   // base of the gateway's own topics; a session's gaps are told below it
+
+	MaxConnections    int           // connections in all, 900: the serial library fails beyond descriptor 1023
+	MaxPerAddress     int           // connections from one IP address, half of MaxConnections
+	ConnectTimeout    time.Duration // from accept to CONNACK, 10 s
+	MaxConnectPacket  int           // bytes of a CONNECT, 16 KiB: all that a client may make us hold before it has logged in
+	MaxPacket         int           // bytes of any other packet received, 1 MiB
+	WriteTimeout      time.Duration // a socket that takes nothing for so long is closed, 30 s
+	MaxInflight       int           // QoS 1 and 2 messages sent to a client and not yet confirmed, 256; at most 32767
+	MaxQueued         int           // messages waiting in memory for one connection, 65536
+	MaxQueuedBytes    int           // the same in bytes, 8 MiB
+	StallPatience     time.Duration // a client that publishes waits so long for a subscriber that takes nothing, 100 ms
+	MaxUnacknowledged int           // packets of one connection whose answer waits for the store, 4096; then it is not read on
+
+	MaxSessions      int           // persistent sessions, 1000
+	MaxSubscriptions int           // of one session, 1000
+	SessionMaxAge    time.Duration // a persistent session is kept so long without a connection, 168 h; negative: for ever
+
+	MaxRetained      int // retained messages of clients and upstreams, 10000
+	MaxRetainedBytes int // the same in bytes, 16 MiB
+}
+
+// ListenerOptions are what differs between listeners.
+type ListenerOptions struct {
+	Name           string // for the log; "": the address
+	AllowAnonymous bool   // clients may connect without a user name
+}
+
+// QueueSub is a durable consumer inside the process: the out routes of an upstream, or the command inbox.
+type QueueSub struct {
+	Queue   gateway.QueueID
+	Owner   string   // records with this Origin are not offered; "": all are
+	Filters []string // what goes into the queue, at any QoS
+	Exclude []string // what does not, although a filter matches
+	// Barrier commits a record before its publisher is answered, and before the consumer sees it.
+	Barrier bool
+	// NoRetain keeps messages on these topics from becoming retained messages. They go into the queue with their retain flag, so
+	// that the consumer can refuse them.
+	NoRetain bool
+}
+
+// slowFactor is how many times StallPatience a client that publishes is held up by subscribers that are slow but make progress, for each
+// read from its connection.
+const slowFactor = 10
+
+// sendBuffer is what the kernel may hold for a connection, in bytes. A large buffer drains in large steps, which look as if a slow
+// client took nothing for seconds, and costs memory for each that stalls.
+const sendBuffer = 128 << 10
+
+// maxLevels bounds the levels of topics and filters, and with them the depth of the trees.
+const maxLevels = 200
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Store == nil {
+		return o, errors.New("make broker: a store is needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.MaxConnections = cmp.Or(o.MaxConnections, 900)
+	o.MaxPerAddress = cmp.Or(o.MaxPerAddress, (o.MaxConnections+1)/2)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
+	o.MaxConnectPacket = cmp.Or(o.MaxConnectPacket, 16<<10)
+	o.MaxPacket = cmp.Or(o.MaxPacket, 1<<20)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
+	o.MaxInflight = min(cmp.Or(o.MaxInflight, 256), maxInflight)
+	o.MaxQueued = cmp.Or(o.MaxQueued, 65536)
+	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 8<<20)
+	o.StallPatience = cmp.Or(o.StallPatience, 100*time.Millisecond)
+	o.MaxUnacknowledged = cmp.Or(o.MaxUnacknowledged, 4096)
+	o.MaxSessions = cmp.Or(o.MaxSessions, 1000)
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1000)
+	o.SessionMaxAge = cmp.Or(o.SessionMaxAge, 168*time.Hour)
+	o.MaxRetained = cmp.Or(o.MaxRetained, 10000)
+	o.MaxRetainedBytes = cmp.Or(o.MaxRetainedBytes, 16<<20)
+	return o, nil
+}

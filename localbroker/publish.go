@@ -1,0 +1,169 @@
+package localbroker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/gateway/payload"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// Publish routes a record from inside the process: a message, or a batch of readings. It does not wait, not even for slow subscribers. done (may
+// be nil) is called once, from another goroutine or before Publish returns: with nil when the record is safe with each of its durable
+// consumers, else with the reason why it is not. rec and all it holds must not be changed afterwards.
+//
+// Retained messages of an upstream (rec.Origin is not empty) outlive the process. Those of the gateway itself do not, and nor
+// do readings: they are published again after a start.
+func (b *Broker) Publish(rec *gateway.Record, done func(error)) {
+	if done == nil {
+		done = func(error) {}
+	}
+	err := b.running()
+	if err == nil {
+		switch body := rec.Body.(type) {
+		case *gateway.Message:
+			err = b.publishMessage(rec, body, done)
+		case *gateway.Batch:
+			b.publishBatch(rec, body, done)
+		default:
+			err = fmt.Errorf("a broker cannot publish a %T", rec.Body)
+		}
+	}
+	if err != nil {
+		done(fmt.Errorf("publish: %w", err))
+	}
+}
+
+func (b *Broker) publishMessage(rec *gateway.Record, m *gateway.Message, done func(error)) error {
+	if err := packet.ValidTopic(m.Topic); err != nil {
+		return err
+	}
+	if m.QoS > 2 || !levelsFit(m.Topic) {
+		return errors.New("QoS above 2, or too many levels in the topic")
+	}
+	var k sink
+	b.routing.RLock()
+	r := b.routes.find(&b.tree, m.Topic)
+	t := newTransit(r, rec, &message{Message: *m, shared: len(r.sessions) > 1})
+	t.persist, t.limited = rec.Origin != "", rec.Origin != ""
+	waits := t.waits()
+	t.done = after(waits, done)
+	b.pass(t, &k)
+	b.routing.RUnlock()
+	k.flush(b)
+	t.settle()
+	if waits == 0 {
+		done(nil)
+	}
+	return nil
+}
+
+// after returns a function that calls done at its n-th call, or at the first one with an error.
+func after(n int, done func(error)) func(error) {
+	if n <= 1 {
+		return done
+	}
+	var left atomic.Int32
+	left.Store(int32(n))
+	return func(err error) {
+		if err != nil && left.Swap(-1) > 0 {
+			done(err)
+		} else if err == nil && left.Add(-1) == 0 {
+			done(nil)
+		}
+	}
+}
+
+// publishBatch commits a batch, which stamps it, and then spreads the messages that it becomes. In between no subscription changes.
+func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done func(error)) {
+	var k sink
+	b.routing.RLock()
+	e := b.expand(batch)
+	change := &gateway.Change{Record: rec, To: e.refs(rec.Origin)}
+	change.Barrier = e.barrier
+	waits := len(change.To) > 0
+	if waits {
+		b.opts.Store.Commit(change, done)
+	} else {
+		b.opts.Store.Commit(change, nil)
+	}
+	for i, m := range e.stamped(rec) {
+		r := e.routes[i]
+		msg := &message{Message: *m, shared: len(r.sessions) > 1}
+		msg.Topic = r.topic // a batch's topics share memory, of which a retained message would keep all
+		if m.Retain && !r.noRetain {
+			b.retained.set(r.topic, msg, false)
+		}
+		k.spread(r, msg)
+	}
+	b.routing.RUnlock()
+	k.flush(b)
+	if !waits {
+		done(nil)
+	}
+}
+
+// expansion is a batch with the messages that it becomes and where these go.
+type expansion struct {
+	batch    *gateway.Batch
+	device   *route             // of the batch's topic
+	messages []*gateway.Message // with seq 0; nil when there is the device's JSON alone
+	routes   []*route           // of each message
+	barrier  bool               // one of the queues wants it committed first
+}
+
+func (b *Broker) expand(batch *gateway.Batch) expansion {
+	e := expansion{batch: batch, device: b.routes.find(&b.tree, batch.Topic)}
+	if batch.Publish == gateway.PublishDevice {
+		e.routes = []*route{e.device}
+		return e
+	}
+	e.messages = payload.Messages(batch, 0)
+	e.routes = make([]*route, len(e.messages))
+	for i, m := range e.messages {
+		e.routes[i] = b.routes.find(&b.tree, m.Topic)
+	}
+	return e
+}
+
+// refs lists the durable consumers: each queue once, with the batch itself, and persistent sessions with each message that they get.
+func (e *expansion) refs(origin string) []gateway.Ref {
+	var refs []gateway.Ref
+	seen := make(map[gateway.QueueID]struct{}, 4)
+	queues := func(r *route) {
+		for _, q := range r.queues {
+			if _, twice := seen[q.Queue]; !twice && (origin == "" || q.Owner != origin) {
+				seen[q.Queue] = struct{}{}
+				refs = append(refs, gateway.Ref{Queue: q.Queue, QoS: 1, Retain: true})
+				e.barrier = e.barrier || q.Barrier
+			}
+		}
+	}
+	queues(e.device)
+	for i, r := range e.routes {
+		queues(r)
+		for _, t := range r.sessions {
+			if t.qos > 0 && t.session.persistent() {
+				refs = append(refs, gateway.Ref{Queue: t.session.queue, View: uint16(i + 1), QoS: 1})
+			}
+		}
+	}
+	return refs
+}
+
+// stamped returns the messages with the record's seq: only the device's JSON, the first, holds it.
+func (e *expansion) stamped(rec *gateway.Record) []*gateway.Message {
+	switch e.batch.Publish {
+	case gateway.PublishDevice:
+		return payload.Messages(e.batch, rec.Seq)
+	case gateway.PublishBoth:
+		e.messages[0] = payload.View(rec, 1, gateway.Topics{})
+	}
+	return e.messages
+}
+
+// levelsFit reports whether a topic or filter has no more levels than the trees take.
+func levelsFit(topic string) bool { return strings.Count(topic, "/") < maxLevels }

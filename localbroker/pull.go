@@ -1,0 +1,155 @@
+package localbroker
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/gateway/payload"
+)
+
+// pull is a connection's hold on its persistent session's queue in the store. Only its writer uses it, but for readable.
+type pull struct {
+	after    uint64             // position of the last delivery that was read
+	pending  []gateway.Delivery // read, and not yet sent; part of buf
+	readable atomic.Bool        // the store may have more
+	rec      *gateway.Record    // the batch that views was made from
+	views    []*gateway.Message
+	buf      []gateway.Delivery
+}
+
+// maxPull is how many deliveries are read at once.
+const maxPull = 64
+
+// wakeDurable is called by the store when the session's queue may have more.
+func (c *conn) wakeDurable() {
+	c.pull.readable.Store(true)
+	c.wake()
+}
+
+// takeDurable moves deliveries from the session's queue into flight, as far as the window allows.
+func (c *conn) takeDurable(to []delivery, s *scratch) []delivery {
+	p := &c.pull
+	for len(to) < maxGather {
+		if len(p.pending) == 0 && !c.readMore() {
+			break
+		}
+		before := len(to)
+		to = c.fly(to, s)
+		if len(to) == before {
+			break // the window is full
+		}
+	}
+	if len(s.skipped) > 0 {
+		c.b.opts.Store.Ack(c.session.queue, s.skipped...)
+		s.skipped = s.skipped[:0]
+	}
+	return to
+}
+
+// readMore reads the next deliveries, as many as the window has room for.
+func (c *conn) readMore() bool {
+	p := &c.pull
+	c.session.mu.Lock()
+	room := c.session.window.room(c.b.opts.MaxInflight)
+	c.session.mu.Unlock()
+	if room <= 0 || !p.readable.Swap(false) {
+		return false
+	}
+	if p.buf == nil {
+		p.buf = make([]gateway.Delivery, maxPull)
+	}
+	n, err := c.b.opts.Store.Read(c.session.queue, p.after, p.buf[:min(room, maxPull)])
+	if err != nil {
+		c.kill(fmt.Errorf("read the session's queue: %w", err))
+		return false
+	}
+	if n == 0 {
+		return false
+	}
+	p.readable.Store(true)
+	p.pending = p.buf[:n]
+	p.after = p.pending[n-1].Pos
+	return true
+}
+
+// fly puts pending deliveries into flight.
+func (c *conn) fly(to []delivery, s *scratch) []delivery {
+	p, ses := &c.pull, c.session
+	first, n := len(to), 0
+	ses.mu.Lock()
+	for n < len(p.pending) && ses.window.room(c.b.opts.MaxInflight) > 0 && ses.window.fits(p.pending[n].Pos) {
+		to = append(to, ses.launch(&p.pending[n]))
+		n++
+	}
+	ses.mu.Unlock()
+	for i := range n {
+		c.load(&to[first+i], &p.pending[i], s)
+	}
+	clear(p.pending[:n])
+	p.pending = p.pending[n:]
+	return to
+}
+
+// launch enters one delivery into the window and says how it is to be sent. The session's lock is held.
+func (s *session) launch(g *gateway.Delivery) delivery {
+	d := delivery{id: packetID(g.Pos), qos: g.QoS, retain: g.Retain, dup: g.Pos <= s.sent}
+	if s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
+		s.crashDup--
+		d.dup = true
+	}
+	s.sent = max(s.sent, g.Pos)
+	if _, ok := s.received[g.Pos]; ok {
+		s.window.push(g.Pos, stageReleased)
+		d.qos = 0 // PUBREL alone
+		return d
+	}
+	s.window.push(g.Pos, sentStage(g.QoS))
+	return d
+}
+
+// load finds the message of a delivery. One that has none, such as a gap that the client has not asked for, counts as acknowledged.
+func (c *conn) load(d *delivery, g *gateway.Delivery, s *scratch) {
+	if d.qos == 0 {
+		return
+	}
+	if d.msg = c.view(g); d.msg != nil {
+		return
+	}
+	d.skipped = true
+	s.skipped = append(s.skipped, g.Pos)
+	c.session.mu.Lock()
+	if f := c.session.window.find(d.id); f != nil {
+		c.session.window.finish(f)
+	}
+	c.session.mu.Unlock()
+}
+
+// view returns the message of a delivery. The messages of a batch mostly come one after the other, so they are made once.
+func (c *conn) view(g *gateway.Delivery) *gateway.Message {
+	switch body := g.Record.Body.(type) {
+	case *gateway.Message:
+		return body
+	case *gateway.Batch:
+		return c.viewBatch(body, g)
+	case *gateway.Gap:
+		c.log.Warn("the session has lost messages", "from", body.From, "to", body.To, "count", body.Count, "reason", body.Reason)
+		c.b.stats.dropped.Add(body.Count)
+		m := payload.View(g.Record, 0, c.b.opts.Topics)
+		if c.session.matches(m.Topic) {
+			return m
+		}
+	}
+	return nil
+}
+
+func (c *conn) viewBatch(b *gateway.Batch, g *gateway.Delivery) *gateway.Message {
+	p := &c.pull
+	if p.rec != g.Record {
+		p.rec, p.views = g.Record, payload.Messages(b, g.Record.Seq)
+	}
+	if i := int(g.View) - 1; i >= 0 && i < len(p.views) {
+		return p.views[i]
+	}
+	return nil
+}

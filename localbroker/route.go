@@ -1,0 +1,128 @@
+package localbroker
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// target is a session that a topic's messages go to.
+type target struct {
+	session *session
+	qos     gateway.QoS // the highest of its subscriptions that match: overlapping ones deliver once (MQTT 3.1.1, 3.3.5)
+}
+
+// route is where the messages of one topic go. It is made once for each topic and generation of the subscriptions, shared, and never
+// changed.
+type route struct {
+	topic    string
+	gen      uint64
+	sessions []target    // clean ones at any QoS; persistent ones too, which get QoS 0 through memory
+	queues   []*QueueSub // each once
+	refs     [3][]gateway.Ref
+	barrier  bool
+	noRetain bool
+}
+
+// durable reports whether a message of this QoS has durable consumers, from nobody's origin and without retain flag.
+func (r *route) durable(qos gateway.QoS) bool { return len(r.refs[qos]) > 0 }
+
+// findRoute matches a topic, which must be valid.
+func (t *tree) findRoute(topic string) *route {
+	r := &route{topic: topic}
+	var queues []*QueueSub
+	r.gen = t.match(topic, func(s *subscriber) {
+		if s.session != nil {
+			r.addSession(s.session, s.sub.QoS)
+		} else {
+			queues = append(queues, s.queue)
+		}
+	})
+	for _, q := range queues {
+		r.addQueue(q)
+	}
+	for qos := range r.refs {
+		r.refs[qos] = r.to(gateway.QoS(qos), false, "")
+	}
+	return r
+}
+
+func (r *route) addSession(s *session, qos gateway.QoS) {
+	for i := range r.sessions {
+		if r.sessions[i].session == s {
+			r.sessions[i].qos = max(r.sessions[i].qos, qos)
+			return
+		}
+	}
+	r.sessions = append(r.sessions, target{s, qos})
+}
+
+func (r *route) addQueue(q *QueueSub) {
+	for _, have := range r.queues {
+		if have == q {
+			return
+		}
+	}
+	for _, filter := range q.Exclude {
+		if packet.Match(filter, r.topic) {
+			return
+		}
+	}
+	r.queues = append(r.queues, q)
+	r.barrier = r.barrier || q.Barrier
+	r.noRetain = r.noRetain || q.NoRetain
+}
+
+// to lists the durable consumers of a message: the queues, unless it came from their owner, and the persistent sessions that get it
+// at QoS 1 or 2.
+func (r *route) to(qos gateway.QoS, retain bool, origin string) []gateway.Ref {
+	var refs []gateway.Ref
+	for _, q := range r.queues {
+		if origin == "" || q.Owner != origin {
+			refs = append(refs, gateway.Ref{Queue: q.Queue, QoS: qos, Retain: retain})
+		}
+	}
+	for _, t := range r.sessions {
+		if eff := min(qos, t.qos); eff > 0 && t.session.queue != 0 {
+			refs = append(refs, gateway.Ref{Queue: t.session.queue, QoS: eff})
+		}
+	}
+	return refs
+}
+
+// The routes that are kept: few for each connection, which are found without a lock, and many for all.
+const (
+	maxRoutes     = 65536
+	maxConnRoutes = 64
+)
+
+// routes keeps the routes of all topics that are published to.
+type routes struct {
+	mu   sync.RWMutex
+	byID map[string]*route
+}
+
+// find returns the route of a topic as the subscriptions stand now.
+func (rs *routes) find(t *tree, topic string) *route {
+	rs.mu.RLock()
+	r := rs.byID[topic]
+	rs.mu.RUnlock()
+	if r != nil && r.gen == t.gen.Load() {
+		return r
+	}
+	if r != nil {
+		topic = r.topic
+	} else {
+		topic = strings.Clone(topic) // callers may have cut it from something larger
+	}
+	r = t.findRoute(topic)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.byID == nil || len(rs.byID) >= maxRoutes {
+		rs.byID = make(map[string]*route)
+	}
+	rs.byID[topic] = r
+	return r
+}

@@ -1,0 +1,164 @@
+package localbroker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// session is what the broker knows of one client. A clean session lives as long as its connection, a persistent one (queue is not 0)
+// outlives it: its QoS 1 and 2 deliveries are kept by the store, and only QoS 0 goes through memory while it is connected.
+//
+// mu is a leaf lock: publishers and the store's callbacks take it, so it is never held across a write or a call of the store.
+type session struct {
+	id    string
+	user  string
+	queue gateway.QueueID
+
+	// inbound holds the ids of QoS 2 messages received and not yet released. Only the reader of the connection uses it; the client's turn
+	// hands it to the next one.
+	inbound map[uint16]struct{}
+
+	mu       sync.Mutex
+	conn     *conn // nil while offline
+	subs     map[string]gateway.Subscription
+	out      outqueue
+	window   window
+	sent     uint64              // highest position that was ever sent: what comes again up to here carries DUP
+	crashDup int                 // so many more of before this start carry DUP, because nobody knows what was sent then
+	received map[uint64]struct{} // positions whose PUBREC has come: only PUBREL is sent for them
+	offline  time.Time           // when the connection ended; zero while connected
+
+	progress uint64        // counts what the client takes: socket writes and acknowledgements
+	stalled  bool          // nobody waits for this client until it makes progress
+	room     chan struct{} // closed when the queue has drained; nil when nobody waits
+}
+
+// persistent reports whether the session outlives its connection.
+func (s *session) persistent() bool { return s.queue != 0 }
+
+// outcome is what a publisher has to do after it gave a message to a session.
+type outcome struct {
+	wake    *conn // its writer has something new to do
+	pressed bool  // the queue is long: wait a moment if you can
+	dropped int
+}
+
+// offer gives the session a message through memory. It never waits.
+func (s *session) offer(it item) (o outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil {
+		return o // what is not durable is not kept for somebody who is away
+	}
+	limits := &s.conn.b.opts
+	idle := s.out.live == 0
+	o.dropped = s.out.push(it, limits.MaxQueued, limits.MaxQueuedBytes)
+	if idle {
+		o.wake = s.conn
+	}
+	o.pressed = !s.stalled && s.longer(limits, 4)
+	return o
+}
+
+// pressed reports whether publishers should wait for the session.
+func (s *session) pressed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != nil && !s.stalled && s.longer(&s.conn.b.opts, 4)
+}
+
+// longer reports whether more waits than that part of the limits. Publishers begin to wait at a quarter, which leaves the rest for those
+// who are under way, and go on at an eighth.
+func (s *session) longer(limits *Options, part int) bool {
+	return s.out.live > limits.MaxQueued/part || s.out.bytes > limits.MaxQueuedBytes/part
+}
+
+// advanced notes that the client takes what it is sent.
+func (s *session) advanced() {
+	s.progress++
+	s.stalled = false
+	s.drain()
+}
+
+// drain lets those go on who wait for a short queue, if it is.
+func (s *session) drain() {
+	if s.room != nil && (s.conn == nil || !s.longer(&s.conn.b.opts, 8)) {
+		close(s.room)
+		s.room = nil
+	}
+}
+
+// drained returns a channel that closes when the queue is short again, nil when it is, or when there is no use in waiting.
+func (s *session) drained() (room <-chan struct{}, progress uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil || s.stalled || !s.longer(&s.conn.b.opts, 4) {
+		return nil, 0
+	}
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	return s.room, s.progress
+}
+
+// stalls marks the session as stalled unless it has made progress since.
+func (s *session) stalls(since uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = s.progress == since
+	return s.stalled
+}
+
+// attach makes c the session's connection.
+func (s *session) attach(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = c
+	s.offline = time.Time{}
+	s.out, s.window = outqueue{}, window{}
+	s.stalled = false
+}
+
+// detach takes the connection away, and with it what waits in memory: QoS 0 of a persistent session, everything of a clean one.
+func (s *session) detach(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = nil
+	s.offline = now
+	s.out, s.window = outqueue{}, window{}
+	s.advanced()
+}
+
+// unreceived lists as operations what the store may not have committed yet of the PUBRECs that came, so that a new connection does not
+// release before that.
+func (s *session) unreceived() []gateway.Op {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ops := make([]gateway.Op, 0, len(s.received)+1)
+	for pos := range s.received {
+		ops = append(ops, gateway.PutReceived{Queue: s.queue, Pos: pos})
+	}
+	return ops
+}
+
+// subscriptions returns how many subscriptions the session has.
+func (s *session) subscriptions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.subs)
+}
+
+// matches reports whether a topic is one that the client has asked for.
+func (s *session) matches(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for filter := range s.subs {
+		if packet.Match(filter, topic) {
+			return true
+		}
+	}
+	return false
+}

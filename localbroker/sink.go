@@ -1,0 +1,60 @@
+package localbroker
+
+import "slices"
+
+// sink gathers what follows from publishing, so that it is done once for many messages: whom to wake, and for whom to wait.
+type sink struct {
+	wakes   []*conn
+	pressed []*session
+	dropped uint64
+}
+
+// spread gives a message to the sessions that get it through memory.
+func (k *sink) spread(r *route, m *message) {
+	for i := range r.sessions {
+		t := &r.sessions[i]
+		qos := min(m.QoS, t.qos)
+		if qos > 0 && t.session.persistent() {
+			continue // gets it through its queue in the store
+		}
+		k.note(t.session, t.session.offer(item{msg: m, qos: qos}))
+	}
+}
+
+// press notes for whom to wait before a message that is spread later.
+func (k *sink) press(r *route) {
+	for i := range r.sessions {
+		if s := r.sessions[i].session; !s.persistent() && s.pressed() {
+			k.addPressed(s)
+		}
+	}
+}
+
+func (k *sink) addPressed(s *session) {
+	if !slices.Contains(k.pressed, s) {
+		k.pressed = append(k.pressed, s)
+	}
+}
+
+func (k *sink) note(s *session, o outcome) {
+	if o.wake != nil {
+		k.wakes = append(k.wakes, o.wake)
+	}
+	if o.pressed {
+		k.addPressed(s)
+	}
+	k.dropped += uint64(o.dropped)
+}
+
+// flush wakes the writers.
+func (k *sink) flush(b *Broker) {
+	for i, c := range k.wakes {
+		c.wake()
+		k.wakes[i] = nil
+	}
+	k.wakes = k.wakes[:0]
+	if k.dropped > 0 {
+		b.stats.dropped.Add(k.dropped)
+		k.dropped = 0
+	}
+}

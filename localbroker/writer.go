@@ -1,0 +1,270 @@
+package localbroker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// The states of a connection's output. Whoever moves it from idle to busy is its writer, until it moves it back: a goroutine that is
+// started for that, or, for nothing but answers, the reader itself. Everybody else only notes that there is more to look at.
+const (
+	writerIdle int32 = iota
+	writerBusy
+	writerAgain // busy, and there is something new
+	writerDead  // the connection is over: nothing is written any more
+)
+
+const (
+	maxWrite   = 64 << 10 // bytes gathered for one write
+	maxGather  = 256      // messages taken from the queue at once
+	maxScratch = 128 << 10
+)
+
+// delivery is one PUBLISH, or the PUBREL that stands for it, about to be sent.
+type delivery struct {
+	msg     *gateway.Message // nil: PUBREL
+	encoded *message         // msg's, when it came through memory
+	id      uint16
+	qos     gateway.QoS
+	retain  bool
+	dup     bool
+	skipped bool // there is nothing to send
+}
+
+// scratch is what a writer needs while it writes.
+type scratch struct {
+	buf        []byte
+	deliveries []delivery
+	publishing publishing
+	skipped    []uint64 // positions that there is nothing to send for
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// wake sees to it that what is new gets written. It does not wait, and costs next to nothing while the writer is at work.
+func (c *conn) wake() {
+	for {
+		switch state := c.writing.Load(); state {
+		case writerIdle:
+			if c.writing.CompareAndSwap(writerIdle, writerBusy) {
+				c.writers.Go(c.write)
+				return
+			}
+		case writerBusy:
+			if c.writing.CompareAndSwap(writerBusy, writerAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// write is the writer's goroutine: it gathers what there is, writes it at once, and ends when there is no more.
+func (c *conn) write() {
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	for {
+		s.buf = c.gather(s.buf[:0], s)
+		if len(s.buf) > 0 {
+			if err := c.send(s.buf); err != nil {
+				c.kill(err)
+				c.writerEnds()
+				return
+			}
+		} else if c.rests() {
+			return
+		}
+	}
+}
+
+// rests ends the writing unless there is something new.
+func (c *conn) rests() bool {
+	if c.writing.CompareAndSwap(writerBusy, writerIdle) {
+		return true
+	}
+	if c.writing.CompareAndSwap(writerAgain, writerBusy) {
+		return false
+	}
+	c.writerEnds()
+	return true
+}
+
+// writerEnds leaves a connection that is over.
+func (c *conn) writerEnds() {
+	if c.writing.Swap(writerDead) == writerDead {
+		c.parted <- struct{}{}
+	}
+}
+
+// partWriter makes sure that nobody writes any more. The connection is closed, so the writer cannot be held up.
+func (c *conn) partWriter() {
+	switch c.writing.Swap(writerDead) {
+	case writerBusy, writerAgain:
+		<-c.parted
+	}
+}
+
+// send writes b to the socket.
+func (c *conn) send(b []byte) error {
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.b.opts.WriteTimeout)); err != nil {
+		return err
+	}
+	n, err := c.nc.Write(b)
+	c.b.stats.bytesOut.Add(uint64(n))
+	if err != nil {
+		return err
+	}
+	if s := c.session; s != nil {
+		s.mu.Lock()
+		s.advanced()
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// gather encodes what may leave now: answers first, then messages from memory, then those from the store.
+func (c *conn) gather(buf []byte, s *scratch) []byte {
+	buf = c.acks.take(buf)
+	if !c.acks.open.Load() {
+		return buf // nothing comes before CONNACK (MQTT 3.1.1, 3.2.0-1)
+	}
+	for len(buf) < maxWrite {
+		s.deliveries = c.session.take(s.deliveries[:0], maxWrite-len(buf))
+		if c.session.persistent() && len(s.deliveries) < maxGather {
+			s.deliveries = c.takeDurable(s.deliveries, s)
+		}
+		if len(s.deliveries) == 0 {
+			break
+		}
+		buf = c.encode(buf, s)
+	}
+	return buf
+}
+
+// encode appends the packets of s.deliveries.
+func (c *conn) encode(buf []byte, s *scratch) []byte {
+	sent := uint64(0)
+	for i := range s.deliveries {
+		d := &s.deliveries[i]
+		switch {
+		case d.skipped:
+		case d.msg == nil:
+			buf = packet.AppendAck(buf, packet.TypePubrel, d.id)
+		default:
+			buf = s.publishing.append(buf, c.version, d)
+			sent++
+		}
+		*d = delivery{}
+	}
+	c.b.stats.sent.Add(sent)
+	return buf
+}
+
+// take moves messages from the memory queue into flight, as far as the window and a number of bytes allow.
+func (s *session) take(to []delivery, bytes int) []delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil {
+		return to
+	}
+	limit := s.conn.b.opts.MaxInflight
+	for len(to) < maxGather && bytes > 0 {
+		it, ok := s.out.peek()
+		if !ok {
+			break
+		}
+		d := delivery{msg: &it.msg.Message, encoded: it.msg, qos: it.qos, retain: it.retain}
+		if it.qos > 0 {
+			if s.window.room(limit) <= 0 {
+				break
+			}
+			s.sent++
+			s.window.push(s.sent, sentStage(it.qos))
+			d.id = packetID(s.sent)
+		}
+		bytes -= len(it.msg.Topic) + len(it.msg.Payload)
+		s.out.pop()
+		to = append(to, d)
+	}
+	s.drain()
+	return to
+}
+
+// free gives the scratch back, without what it refers to.
+func (s *scratch) free() {
+	if cap(s.buf) > maxScratch {
+		s.buf = nil
+	}
+	s.publishing.packet.Payload = nil
+	scratches.Put(s)
+}
+
+// ack answers a packet with four bytes, now or when the answers before it may leave.
+func (c *conn) ack(kind packet.Type, id uint16) {
+	if c.acks.waiting.Load() == 0 {
+		c.rd.early = packet.AppendAck(c.rd.early, kind, id)
+		return
+	}
+	c.reserve(slot{kind: kind, id: id})
+}
+
+// reserve keeps the place of an answer and returns its number, for settle.
+func (c *conn) reserve(s slot) uint64 {
+	c.rd.more = c.rd.more || s.waits == 0
+	number := c.acks.push(c.rd.early, s)
+	c.rd.early = c.rd.early[:0]
+	return number
+}
+
+// settle returns a callback for the store that takes one wait off answer number. A store that has closed will never say that something is
+// safe, so the client is left without its answer and without a connection.
+func (c *conn) settle(number uint64) func(error) {
+	return func(err error) {
+		if err != nil {
+			c.kill(fmt.Errorf("store: %w", err))
+		} else if c.acks.complete(number) {
+			c.wake()
+		}
+	}
+}
+
+// answer hands the answers that need not wait to the output. If nobody is writing, the reader writes them itself, unless there is more
+// to write than answers.
+func (c *conn) answer(more bool) {
+	rd := c.rd
+	if len(rd.early) > 0 {
+		c.acks.add(rd.early)
+		rd.early = rd.early[:0]
+	} else if !more {
+		return
+	}
+	if more || !c.writing.CompareAndSwap(writerIdle, writerBusy) {
+		c.wake()
+		return
+	}
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	s.buf = c.acks.take(s.buf[:0])
+	if err := c.send(s.buf); err != nil {
+		c.kill(err)
+		c.writerEnds()
+		return
+	}
+	if !c.writing.CompareAndSwap(writerBusy, writerIdle) {
+		c.handOver()
+	}
+}
+
+// handOver leaves the writing to a goroutine, because there is more than answers now.
+func (c *conn) handOver() {
+	if c.writing.CompareAndSwap(writerAgain, writerBusy) {
+		c.writers.Go(c.write)
+		return
+	}
+	c.writerEnds()
+}
