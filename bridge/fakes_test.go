@@ -98,12 +98,6 @@ func (q *fakeQueue) NextEpoch(context.Context) (uint64, error) {
 	return q.epochs, nil
 }
 
-func (q *fakeQueue) snapshot() (acks []uint64, epochs uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return append([]uint64(nil), q.acks...), q.epochs
-}
-
 // waitAcks waits until n acknowledgements have come.
 func (q *fakeQueue) waitAcks(t *testing.T, n int) []uint64 {
 	t.Helper()

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bufio"
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,7 +20,6 @@ type process struct {
 	t     *testing.T
 	name  string
 	cmd   *exec.Cmd
-	stdin io.WriteCloser
 	ended chan struct{} // closed when the process has ended and all its output is read
 	err   error         // of Wait; valid once ended is closed
 
@@ -40,9 +38,6 @@ func start(t *testing.T, name string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p.cmd.Stdout, p.cmd.Stderr = in, in
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -145,12 +140,4 @@ func (p *process) interrupt(sig syscall.Signal) error {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-}
-
-// say writes a line to the process.
-func (p *process) say(line string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
-		p.t.Fatalf("write to %s: %v", p.name, err)
-	}
 }
