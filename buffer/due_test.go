@@ -339,3 +339,25 @@ func TestSteadyStateSparesTheDisk(t *testing.T) {
 		}
 	})
 }
+
+// TestAcknowledgementsLeaveYoungRecordsAlone: a commit for acknowledgements alone that took what is pending would write records that
+// are about to be elided, whose acknowledgements need a commit in their turn, and so on for ever.
+func TestAcknowledgementsLeaveYoungRecordsAlone(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, c *clocked) {
+		q := c.online("upstream/x")
+		c.put("written, because its acknowledgement is late", q)
+		c.elapse(interval)
+		c.wantCommits(1)
+		c.Ack(q, 1)
+		c.elapse(interval - tick)
+		c.put("young when the acknowledgement is committed", q)
+		c.elapse(2 * tick)
+		c.wantCommits(2)
+		c.Ack(q, 2)
+		c.elapse(time.Hour)
+		c.wantCommits(2)
+		if s := c.Stats(); s.Elided != 1 {
+			t.Errorf("%d records were elided, want 1", s.Elided)
+		}
+	})
+}

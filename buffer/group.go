@@ -50,7 +50,7 @@ func (s *Store) take(g *group, limit int) {
 		delete(s.kept, e.topic)
 		g.add(e)
 	}
-	s.inHand = len(g.entries)
+	s.inHand, s.inHandBytes = len(g.entries), bytes
 	for _, q := range s.dirty {
 		g.cursors = append(g.cursors, q.cursor())
 		q.dirty = false
@@ -69,7 +69,7 @@ func (q *queue) cursor() cursor {
 
 // settle notes that g is committed: those who wait are told, and memory lets go of what it need not keep.
 func (s *Store) settle(g *group) {
-	s.inHand = 0
+	s.inHand, s.inHandBytes = 0, 0
 	for i := range g.entries {
 		e := g.entries[i].e
 		e.state = stored
@@ -111,8 +111,6 @@ func (s *Store) settleCursor(c *cursor) {
 	case q.dropped && s.queues[q.id] == q && c.acked == q.next-1:
 		s.queues[q.id] = nil
 		s.free = append(s.free, q)
-	default:
-		s.cursorMoved(q)
 	}
 }
 
@@ -142,7 +140,7 @@ func (s *Store) cacheShare() (slots, bytes int) {
 
 // restore puts back what could not be committed, before all that has come since.
 func (s *Store) restore(g *group) {
-	s.inHand = 0
+	s.inHand, s.inHandBytes = 0, 0
 	for i := len(g.entries) - 1; i >= 0; i-- {
 		e := g.entries[i].e
 		e.state = pending
@@ -160,4 +158,5 @@ func (s *Store) restore(g *group) {
 	if s.ackDue == never && len(s.dirty) > 0 {
 		s.ackDue = s.now()
 	}
+	s.shed()
 }

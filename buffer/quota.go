@@ -162,11 +162,15 @@ func (a *applier) putGap(at live, rec *gateway.Record) error {
 	return a.exec(`INSERT OR REPLACE INTO gap(key, body) VALUES(?, ?)`, key(at.ref.Queue, at.pos), b.append(nil))
 }
 
-// shed drops pending records that nobody waits for, the oldest first, because the disk has failed for long and memory is bounded. It goes
-// somewhat below the bounds, to do it in batches.
+// shed drops pending records that nobody waits for, the oldest first, when there are more than memory may hold because the disk has failed
+// for long. It goes somewhat below the bounds, to do it in batches.
 func (s *Store) shed() {
-	most, mostBytes := s.opts.PendingRecords/8*7, s.opts.PendingBytes/8*7
-	for e := s.list.head; e != nil && (s.list.n > most || s.list.bytes > mostBytes); {
+	n, bytes := s.opts.PendingRecords-s.inHand, s.opts.PendingBytes-s.inHandBytes
+	if s.list.n <= n && s.list.bytes <= bytes {
+		return
+	}
+	n, bytes = n-s.opts.PendingRecords/8, bytes-s.opts.PendingBytes/8
+	for e := s.list.head; e != nil && (s.list.n > n || s.list.bytes > bytes); {
 		next := e.next
 		if s.sheddable(e) {
 			s.shedOne(e)

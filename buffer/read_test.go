@@ -330,3 +330,19 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A consumer that keeps up but is never quite through must not make memory grow.
+func TestQueueThatIsNeverEmptyStaysSmall(t *testing.T) {
+	r := running(t, Options{})
+	q := r.Queue("session/x")
+	r.Attach(q, func() {})
+	for i := range uint64(200_000) {
+		r.put("x", q)
+		r.Ack(q, i) // one behind
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := cap(r.queues[q].slots); n > 4096 {
+		t.Errorf("room for %d deliveries in memory", n)
+	}
+}

@@ -53,7 +53,8 @@ type Store struct {
 	dirty   []*queue // their cursors change with the next commit
 	list    entryList
 	kept    map[string]*entry // by topic: pending changes of retained messages that a later one replaces
-	inHand  int               // entries in the group that is being committed
+
+	inHand, inHandBytes int // entries in the group that is being committed, and their size
 
 	nextDue monotonic // no later than the earliest due time in list
 	ackDue  monotonic // when acknowledgements are to be committed
@@ -231,9 +232,7 @@ func (s *Store) append(e *entry) {
 	if e.visible() {
 		s.wakeConsumers(e)
 	}
-	if s.list.n > s.opts.PendingRecords || s.list.bytes > s.opts.PendingBytes {
-		s.shed()
-	}
+	s.shed()
 }
 
 // dueOf says when a change has to be committed (design, section 7).

@@ -88,7 +88,10 @@ func (s *Store) commitDue() {
 	g := &s.writer.group
 	s.mu.Lock()
 	limit := s.opts.PendingRecords
-	if s.failing {
+	switch {
+	case !s.entriesDue():
+		limit = 0 // acknowledgements or a reservation alone: what is young may yet be elided
+	case s.failing:
 		limit = retryRecords
 	}
 	s.take(g, limit)
@@ -98,6 +101,20 @@ func (s *Store) commitDue() {
 	}
 	s.conclude(g, s.commit(g))
 	s.writer.tend(s, len(g.cursors) > 0)
+}
+
+// entriesDue reports whether a pending entry is due, or too many are pending.
+func (s *Store) entriesDue() bool {
+	if s.list.n >= s.opts.GroupRecords || s.list.bytes >= s.opts.GroupBytes {
+		return true
+	}
+	now := s.now()
+	for e := s.list.head; e != nil; e = e.next {
+		if e.due <= now {
+			return true
+		}
+	}
+	return false
 }
 
 // conclude does what follows from the outcome of a commit.

@@ -114,14 +114,24 @@ func (c *conn) run(ctx context.Context) {
 	defer close(c.gone)
 	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
 	_ = c.nc.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
-	err := c.read(ctx)
-	c.kill(err)
-	c.partWriter()
+	c.finish(c.read(ctx))
 	c.in.free()
 	c.report(c.reason)
 	if c.session != nil {
 		c.leave(errors.Is(c.reason, errDisconnect))
 	}
+}
+
+// finish closes the connection. What the client was still to be told, about packets before the one that ended it, gets a moment to leave.
+func (c *conn) finish(reason error) {
+	hurry := time.AfterFunc(farewellTime, func() { c.kill(reason) })
+	c.partWriter()
+	if hurry.Stop() {
+		if last := c.acks.take(nil); len(last) > 0 {
+			_ = c.send(last) // the connection ends either way
+		}
+	}
+	c.kill(reason)
 }
 
 // read reads and handles packets until the connection ends, and returns why.

@@ -408,3 +408,82 @@ func TestServerPacketsFromAClientEndTheConnection(t *testing.T) {
 		c.closed()
 	}
 }
+
+// MQTT-4.6.0-6: the order holds although some of the messages wait for a commit and others need not.
+func TestQoS2MessagesThatNeedNotWaitDoNotOvertakeThoseThatDo(t *testing.T) {
+	r := start(t)
+	s := r.clean("s")
+	s.subscribe("a", 0)
+	r.mem.hold()
+	p := r.clean("p")
+	p.publish("a", "1", 2, 1, true) // waits for its retained copy
+	p.publish("a", "2", 2, 2, false)
+	r.mem.awaitPending(t, "the retained copy", hasOp[gateway.PutRetained])
+	p.nothing()
+	s.nothing()
+	r.mem.release()
+	p.expect("50 02 00 01 | 50 02 00 02")
+	s.expectPublish("a", "1", 0, 0, false, false)
+	s.expectPublish("a", "2", 0, 0, false, false)
+}
+
+// A committed QoS 2 message is published although its sender has left before the commit.
+func TestAQoS2MessageIsPublishedAfterItsSenderHasLeft(t *testing.T) {
+	r := start(t)
+	s := r.clean("s")
+	s.subscribe("a", 0)
+	p := r.persistent("p", false)
+	r.mem.hold()
+	p.publish("a", "x", 2, 1, false)
+	r.mem.awaitPending(t, "the message", hasOp[gateway.PutInbound])
+	p.close()
+	r.log.await(t, "connection lost", "client=p")
+	s.nothing()
+	r.mem.release()
+	s.expectPublish("a", "x", 0, 0, false, false)
+}
+
+func TestWithoutAuthenticatorUserNamesAreNotBelieved(t *testing.T) {
+	r := start(t)
+	c := r.dial()
+	c.connect(&packet.Connect{ClientID: "c", CleanStart: true, Username: packet.Some("root"), Password: []byte("x")})
+	c.expect("20 02 00 00")
+	if list := r.broker.Clients(); list[0].User != "" {
+		t.Errorf("a user %q that nobody has checked", list[0].User)
+	}
+	strict := r.dialTo(r.serve(localbroker.ListenerOptions{}))
+	strict.connect(&packet.Connect{ClientID: "d", CleanStart: true, Username: packet.Some("root"), Password: []byte("x")})
+	strict.expect("20 02 00 04")
+}
+
+// Retained messages that greet a subscriber are more than its queue would take of others.
+func TestAllRetainedMessagesGreetASubscriber(t *testing.T) {
+	r := start(t, func(o *localbroker.Options) { o.MaxQueuedBytes = 64 << 10 })
+	const n = 300
+	for i := range n {
+		<-r.inside("", message(fmt.Sprint("r/", i), strings.Repeat("x", 1000), 1, true))
+	}
+	c := r.clean("c")
+	c.subscribe("r/+", 1)
+	topics := map[string]bool{}
+	for range n {
+		topics[string(c.nextPublish().Topic)] = true
+	}
+	if len(topics) != n {
+		t.Errorf("%d topics, want %d", len(topics), n)
+	}
+}
+
+func TestABadConnectDoesNotPutItsPasswordIntoTheLog(t *testing.T) {
+	r := start(t)
+	c := r.dial()
+	// A user name, a password, and two bytes too many.
+	c.send("10 19 | 00 04 'MQTT' 04 c2 00 3c | 00 01 'c' | 00 01 'u' | 00 05 'PaSs!' | 00 00")
+	c.closed()
+	r.log.await(t, "broke the protocol")
+	for _, leak := range []string{"PaSs!", "50 61 53 73"} {
+		if strings.Contains(r.log.String(), leak) {
+			t.Errorf("the log holds the password: %s", r.log)
+		}
+	}
+}

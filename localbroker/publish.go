@@ -13,14 +13,12 @@ import (
 
 // Publish routes a record from inside the process: a message, or a batch of readings. It does not wait, not even for slow subscribers. done (may
 // be nil) is called once, from another goroutine or before Publish returns: with nil when the record is safe with each of its durable
-// consumers, else with the reason why it is not. rec and all it holds must not be changed afterwards.
+// consumers, else with the reason why it is not. Without done nobody waits, and the store may take its time to write it. rec and all it holds
+// must not be changed afterwards.
 //
 // Retained messages of an upstream (rec.Origin is not empty) outlive the process. Those of the gateway itself do not, and nor
 // do readings: they are published again after a start.
 func (b *Broker) Publish(rec *gateway.Record, done func(error)) {
-	if done == nil {
-		done = func(error) {}
-	}
 	err := b.running()
 	if err == nil {
 		switch body := rec.Body.(type) {
@@ -32,7 +30,7 @@ func (b *Broker) Publish(rec *gateway.Record, done func(error)) {
 			err = fmt.Errorf("a broker cannot publish a %T", rec.Body)
 		}
 	}
-	if err != nil {
+	if err != nil && done != nil {
 		done(fmt.Errorf("publish: %w", err))
 	}
 }
@@ -55,15 +53,15 @@ func (b *Broker) publishMessage(rec *gateway.Record, m *gateway.Message, done fu
 	b.routing.RUnlock()
 	k.flush(b)
 	t.settle()
-	if waits == 0 {
+	if waits == 0 && done != nil {
 		done(nil)
 	}
 	return nil
 }
 
-// after returns a function that calls done at its n-th call, or at the first one with an error.
+// after returns a function that calls done at its n-th call, or at the first one with an error; nil when done is nil.
 func after(n int, done func(error)) func(error) {
-	if n <= 1 {
+	if n <= 1 || done == nil {
 		return done
 	}
 	var left atomic.Int32
@@ -101,7 +99,7 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 	}
 	b.routing.RUnlock()
 	k.flush(b)
-	if !waits {
+	if !waits && done != nil {
 		done(nil)
 	}
 }

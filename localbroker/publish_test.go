@@ -334,3 +334,41 @@ func TestGapsAreToldToSessionsThatAskForThem(t *testing.T) {
 		t.Errorf("%d messages were counted as lost, want 18", n)
 	}
 }
+
+// Whatever a device publishes, sessions and queues get it, and the seq in its payload is the record's.
+func TestBatchesOfEveryPublishMode(t *testing.T) {
+	for mode, want := range map[gateway.PublishMode][]string{
+		gateway.PublishDevice: {"tg/x/m"},
+		gateway.PublishPoints: {"tg/x/m/p"},
+		gateway.PublishBoth:   {"tg/x/m", "tg/x/m/p"},
+	} {
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			r := start(t)
+			up := r.queue("cloud", localbroker.QueueSub{Filters: []string{"tg/x/m"}, Barrier: true})
+			c, s := r.clean("c"), r.persistent("s", false)
+			c.subscribe("tg/#", 1)
+			s.subscribe("tg/#", 1)
+			rec := &gateway.Record{Body: &gateway.Batch{
+				Topic: "tg/x/m", Publish: mode, Names: []string{"none", "p"},
+				Readings: []gateway.Reading{{Quality: gateway.QualityGood}, {Quality: gateway.QualityGood, Value: gateway.Int(7)}},
+			}}
+			r.broker.Publish(rec, nil)
+			for i, topic := range want {
+				for _, sub := range []*raw{c, s} {
+					p := sub.nextPublish()
+					if string(p.Topic) != topic || p.QoS != 1 || p.Retain || p.ID != uint16(i+1) {
+						t.Errorf("got %s at QoS %d with id %d, want %s", p.Topic, p.QoS, p.ID, topic)
+					}
+					if topic == "tg/x/m" && !strings.Contains(string(p.Payload), fmt.Sprintf(`"seq":%d,`, rec.Seq)) {
+						t.Errorf("got %s, want seq %d", p.Payload, rec.Seq)
+					}
+				}
+			}
+			if d := up.read(1)[0]; d.Record != rec {
+				t.Errorf("the queue got %+v", d)
+			}
+			c.nothing()
+			s.nothing()
+		})
+	}
+}

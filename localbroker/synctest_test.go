@@ -1,6 +1,7 @@
 package localbroker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -306,4 +307,108 @@ func (l *failing) Accept() (net.Conn, error) {
 		return nil, noDescriptors{errors.New("too many open files")}
 	}
 	return l.pipes.Accept()
+}
+
+// While the reader itself writes answers, a message comes: whoever writes hands over, and nothing is lost or late.
+func TestAMessageThatComesWhileAnswersAreWrittenFollowsThem(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		c := b.connect(&packet.Connect{ClientID: "c", CleanStart: true})
+		b.say(c, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
+		b.hear(c, 5)
+		synctest.Wait()
+		b.say(c, publishBytes("other", "x", 1, 7, false, false))
+		synctest.Wait() // the broker writes PUBACK, and the pipe takes it when we read
+		b.broker.Publish(&gateway.Record{Body: &gateway.Message{Topic: "a", Payload: []byte("y")}}, nil)
+		got := b.hear(c, 4+6)
+		if want := append([]byte{0x40, 2, 0, 7}, publishBytes("a", "y", 0, 0, false, false)...); !bytes.Equal(got, want) {
+			t.Errorf("got % x, want % x", got, want)
+		}
+		c.Close()
+	})
+}
+
+// A publisher is held up while a subscriber takes nothing, once, for StallPatience.
+func TestAStalledSubscriberIsWaitedForOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		slow := b.connect(&packet.Connect{ClientID: "slow", CleanStart: true})
+		b.say(slow, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
+		b.hear(slow, 5)
+		p := b.connect(&packet.Connect{ClientID: "p", CleanStart: true})
+		publish := func(id byte) time.Duration {
+			start := time.Now()
+			b.say(p, append(publishBytes("a", "x", 1, uint16(id), false, false), publishBytes("b", "x", 1, 100, false, false)...))
+			b.hear(p, 8) // the second PUBACK comes when the broker is done with the first message
+			return time.Since(start)
+		}
+		total, longest := time.Duration(0), time.Duration(0)
+		for id := range byte(50) {
+			took := publish(id + 1)
+			total, longest = total+took, max(longest, took)
+		}
+		if total != 100*time.Millisecond || longest != total {
+			t.Errorf("a publisher was held up for %v in all, %v at once, want 100 ms once", total, longest)
+		}
+		if n := b.broker.Stats().Dropped; n == 0 {
+			t.Error("nothing was counted as dropped")
+		}
+		p.Close()
+		slow.Close()
+	}, func(o *localbroker.Options) { o.MaxQueued = 20 })
+}
+
+// A subscriber that is slow but makes progress is waited for: nothing is lost.
+func TestASlowSubscriberIsWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		slow := b.connect(&packet.Connect{ClientID: "slow", CleanStart: true})
+		b.say(slow, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
+		b.hear(slow, 5)
+		p := b.connect(&packet.Connect{ClientID: "p", CleanStart: true})
+		const n = 300
+		var publisher sync.WaitGroup
+		publisher.Go(func() {
+			for i := range n {
+				_, _ = p.Write(publishBytes("a", string([]byte{byte(i)}), 0, 0, false, false))
+			}
+		})
+		for i := range n {
+			if got := b.hear(slow, 6); got[5] != byte(i) {
+				t.Fatalf("got %d, want %d", got[5], byte(i))
+			}
+			elapse(5 * time.Millisecond)
+		}
+		publisher.Wait()
+		if n := b.broker.Stats().Dropped; n != 0 {
+			t.Errorf("%d messages were dropped", n)
+		}
+		p.Close()
+		slow.Close()
+	}, func(o *localbroker.Options) { o.MaxQueued = 40 })
+}
+
+// What a board without a clock has noted must not end a session before its client could come back.
+func TestASessionThatLooksOldGetsAnHourAfterAStart(t *testing.T) {
+	disk := newImage()
+	disk.sessions[1] = &gateway.SessionState{PutSession: gateway.PutSession{Queue: 1, ClientID: "s", Disconnected: time.Unix(0, 0)}}
+	disk.names["session/s"] = 1
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemStore(disk)
+		broker, err := localbroker.New(localbroker.Options{Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var done sync.WaitGroup
+		done.Go(func() { _ = broker.Run(ctx) })
+		elapse(59 * time.Minute)
+		if n := broker.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions after 59 minutes, want 1", n)
+		}
+		elapse(3 * time.Minute)
+		if n := broker.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions after 62 minutes, want none", n)
+		}
+		cancel()
+		done.Wait()
+		store.stop(true)
+	})
 }

@@ -69,6 +69,10 @@ func (c *conn) write() {
 	s := scratches.Get().(*scratch)
 	defer s.free()
 	for {
+		if c.writing.Load() == writerDead {
+			c.writerEnds()
+			return
+		}
 		s.buf = c.gather(s.buf[:0], s)
 		if len(s.buf) > 0 {
 			if err := c.send(s.buf); err != nil {
@@ -101,7 +105,7 @@ func (c *conn) writerEnds() {
 	}
 }
 
-// partWriter makes sure that nobody writes any more. The connection is closed, so the writer cannot be held up.
+// partWriter makes sure that the writer writes no more. It waits for a write that is under way.
 func (c *conn) partWriter() {
 	switch c.writing.Swap(writerDead) {
 	case writerBusy, writerAgain:

@@ -53,7 +53,7 @@ type listener struct {
 	opts localbroker.ListenerOptions
 }
 
-// Bounds of the steps of a stop. Their sum stays below systemd's default of 90 s.
+// Bounds of the steps of a stop. Their sum stays below the 90 s that the unit allows.
 const (
 	stopHTTP     = 3 * time.Second
 	stopEngine   = 10 * time.Second // a conversation on a bus ends first
