@@ -14,7 +14,7 @@ const (
 	segmentBytes   = 32 << 10
 )
 
-// sweepChunks bounds what one commit deletes, so that a long backlog which is dropped does not stop the others for long.
+// sweepChunks bounds what one commit deletes of a queue, so that a long backlog which is dropped does not stop the others for long.
 const sweepChunks = 2000
 
 // deadRows bounds what is set aside: nobody empties it.
@@ -35,6 +35,7 @@ type cursor struct {
 type applier struct {
 	*conn
 	now      func() time.Time
+	sweeping int                        // chunks and refs that one commit may delete for a queue
 	acked    map[gateway.QueueID]uint64 // as it is on disk once the transaction commits; of all queues, named or not
 	builders []*chunkBuilder            // of the segment; those from used on wait for use
 	used     int
@@ -186,8 +187,8 @@ func (a *applier) sweep(c *cursor) error {
 	}
 	next := c.acked + 1
 	for _, list := range [][]place{own, others} {
-		if len(list) == sweepChunks {
-			next = min(next, keyPos(list[sweepChunks-1].key)+1)
+		if len(list) == a.sweeping {
+			next = min(next, keyPos(list[len(list)-1].key)+1)
 			c.more = true
 		}
 	}
@@ -216,7 +217,7 @@ func (a *applier) places(query string, from, to int64) ([]place, error) {
 		err := rows.Scan(&p.key, &p.span, &p.chunk, &p.refs)
 		list = append(list, p)
 		return err
-	}, query, from, to, sweepChunks)
+	}, query, from, to, a.sweeping)
 	return list, err
 }
 

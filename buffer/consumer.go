@@ -13,12 +13,23 @@ func (s *Store) Attach(id gateway.QueueID, wake func()) (acked uint64) {
 	if q == nil {
 		return 0
 	}
-	q.online, q.wake, q.starved = true, wake, true
+	s.setOnline(q, true)
+	q.wake, q.starved = wake, true
 	q.handed, q.ahead = q.acked, nil
 	if q.depth > 0 {
 		s.wakeQueue(q)
 	}
 	return q.acked
+}
+
+func (s *Store) setOnline(q *queue, online bool) {
+	switch {
+	case online && !q.online:
+		s.online++
+	case !online && q.online:
+		s.online--
+	}
+	q.online = online
 }
 
 // Detach makes the consumer offline. What it has not acknowledged is due for commit at once where somebody waits for it.
@@ -29,8 +40,8 @@ func (s *Store) Detach(id gateway.QueueID) {
 	if q == nil {
 		return
 	}
-	q.online, q.wake, q.starved = false, nil, false
-	q.ahead = nil
+	s.setOnline(q, false)
+	q.wake, q.starved, q.ahead = nil, false, nil
 	for pos := q.tail; pos < q.next; pos++ {
 		if e := q.at(pos).e; e != nil && e.state == pending && e.done != nil {
 			e.due = 0
@@ -138,7 +149,8 @@ func (s *Store) dropQueue(q *queue) {
 		q.markDone(q.acked+1, q.tail-1)
 	}
 	q.advance()
-	q.online, q.wake, q.ahead = false, nil, nil
+	s.setOnline(q, false)
+	q.wake, q.ahead = nil, nil
 	delete(s.names, q.name)
 	q.dropped = true
 	if !q.dirty {

@@ -186,6 +186,34 @@ func TestQueueIDsAreGivenAgain(t *testing.T) {
 	})
 }
 
+// What one commit deletes is bounded. The rest goes with the next ones.
+func TestLongSweepTakesSeveralCommits(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, c *clocked) {
+		c.writer.sweeping = 3
+		a, b := c.away("session/a"), c.away("session/b")
+		c.ops(gateway.PutSession{Queue: b, ClientID: "b"})
+		for i := range 40 {
+			c.put(fmt.Sprint(i), a, b)
+			c.elapse(interval)
+		}
+		for pos := range uint64(40) {
+			c.Ack(a, pos+1)
+		}
+		c.elapse(2 * interval)
+		if n := c.rows("ref"); n != 40 {
+			t.Errorf("%d refs, want 40", n)
+		}
+		c.ops(gateway.DropSession{Queue: b})
+		c.elapse(2 * interval)
+		c.wantEmpty()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.free) != 1 {
+			t.Errorf("%d ids are free, want 1", len(c.free))
+		}
+	})
+}
+
 // A crash may come between the commit of a drop and the last of the deletes that it brings.
 func TestDropThatACrashInterruptsIsFinished(t *testing.T) {
 	r := newRig(t, Options{})

@@ -55,7 +55,6 @@ func (s *Store) take(g *group, limit int) {
 		g.cursors = append(g.cursors, q.cursor())
 		q.dirty = false
 	}
-	clear(s.dirty)
 	s.dirty = s.dirty[:0]
 	s.ackDue = never
 	if s.reserving {
@@ -129,13 +128,7 @@ const cacheSlots = 1024
 
 // cacheShare returns how much each consumer that is online may have in memory of what is committed.
 func (s *Store) cacheShare() (slots, bytes int) {
-	online := 0
-	for _, q := range s.queues {
-		if q != nil && q.online {
-			online++
-		}
-	}
-	return cacheSlots, s.opts.CacheBytes / max(1, online)
+	return cacheSlots, s.opts.CacheBytes / max(1, s.online)
 }
 
 // restore puts back what could not be committed, before all that has come since.

@@ -45,7 +45,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.writer.applier = applier{conn: c, now: s.opts.Now, acked: map[gateway.QueueID]uint64{}, begins: map[gateway.QueueID]uint64{}}
+	s.writer.applier = applier{
+		conn: c, now: s.opts.Now, sweeping: sweepChunks,
+		acked: map[gateway.QueueID]uint64{}, begins: map[gateway.QueueID]uint64{},
+	}
 	if err := s.prepare(ctx, c); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -56,11 +57,18 @@ func (s *Store) makeRoom() bool {
 	if len(list) == 1 && q.upstream() {
 		return false // the gap record would take its place
 	}
-	if !s.full {
-		s.log.Warn("the buffer has reached max_size, the oldest records are dropped", "max_size", s.opts.MaxSize, "queue", q.name)
-	}
+	s.sayFull(q)
 	s.drop(q, list, want.hi)
 	return true
+}
+
+// sayFull says that records are dropped, but not for each batch of them.
+func (s *Store) sayFull(q *queue) {
+	const often = monotonic(time.Minute)
+	if now := s.now(); s.saidFull == 0 || now-s.saidFull > often {
+		s.saidFull = now
+		s.log.Warn("the buffer has reached max_size, the oldest records are dropped", "max_size", s.opts.MaxSize, "queue", q.name)
+	}
 }
 
 // oldestOnDisk reads what makeRoom may drop of a queue, and sets want.hi to the position through which that goes. It takes two

@@ -44,6 +44,10 @@ func TestRecoverReturnsTheBrokersState(t *testing.T) {
 		c.Ack(a, 1) // takes the note of its PUBREC along
 		c.Ack(a, 3) // behind one that is not acknowledged: after a crash the release is asked for again, not the message sent
 		c.elapse(interval)
+		if n := c.rows("received"); n != 2 {
+			t.Errorf("%d notes of PUBREC on disk, want 2", n)
+		}
+		c.ops(gateway.PutReceived{Queue: a, Pos: 1}) // may come late, as from a second connection
 		want := &gateway.Recovered{
 			Sessions: []gateway.SessionState{
 				{

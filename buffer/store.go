@@ -62,6 +62,9 @@ type Store struct {
 	failing bool
 	full    bool // the last failure was for want of room
 
+	saidFull monotonic // when the log was told last that records are dropped; 0: never
+	online   int       // consumers that are attached
+
 	seq, mark uint64 // next number; the first that is not reserved
 	reserving bool   // the next block is under way
 	epochs    map[string]uint64

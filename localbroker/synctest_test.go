@@ -103,6 +103,8 @@ func (b *bubble) say(c net.Conn, data []byte) {
 
 func (b *bubble) hear(c net.Conn, n int) []byte {
 	b.t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(24 * time.Hour)) // fake time would pass for ever while nothing comes
+	defer c.SetReadDeadline(time.Time{})
 	buf := make([]byte, n)
 	for got := 0; got < n; {
 		k, err := c.Read(buf[got:])
@@ -374,7 +376,7 @@ func TestASlowSubscriberIsWaitedFor(t *testing.T) {
 			if got := b.hear(slow, 6); got[5] != byte(i) {
 				t.Fatalf("got %d, want %d", got[5], byte(i))
 			}
-			elapse(5 * time.Millisecond)
+			elapse(2 * time.Millisecond) // the queue's 40 messages, should they go in one write, are taken before that looks like a stall
 		}
 		publisher.Wait()
 		if n := b.broker.Stats().Dropped; n != 0 {
@@ -382,7 +384,10 @@ func TestASlowSubscriberIsWaitedFor(t *testing.T) {
 		}
 		p.Close()
 		slow.Close()
-	}, func(o *localbroker.Options) { o.MaxQueued = 40 })
+	}, func(o *localbroker.Options) {
+		o.MaxQueued = 40
+		o.StallPatience = 2 * time.Second // a pipe takes a whole write before that counts as progress
+	})
 }
 
 // What a board without a clock has noted must not end a session before its client could come back.
