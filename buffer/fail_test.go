@@ -115,8 +115,6 @@ func TestRefusedChangeIsGivenUpAlone(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, c *clocked) {
 		q := c.away("session/x")
 		var before, bad, after <-chan error
-		c.mu.Lock() // all in one group
-		c.mu.Unlock()
 		c.block(func() {
 			c.putWait("first", q)
 			synctest.Wait()

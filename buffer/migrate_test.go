@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,22 +14,20 @@ import (
 )
 
 // fixture is the file of one schema version with something in every table, as SQL, written by that version and never changed since.
-func fixture(version int) string { return filepath.Join("testdata", fmt.Sprintf("version%d.sql", version)) }
+func fixture(version int) string {
+	return filepath.Join("testdata", fmt.Sprintf("version%d.sql", version))
+}
 
-// TestMakeFixture writes the fixture of the present schema when TIDEGATE_MAKE_FIXTURE is set: once, before the next version is begun.
-func TestMakeFixture(t *testing.T) {
-	if os.Getenv("TIDEGATE_MAKE_FIXTURE") == "" {
-		t.Skip("the fixture is only written when TIDEGATE_MAKE_FIXTURE is set")
-	}
-	steps, err := migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
+var makeFixture = flag.Bool("make-fixture", false, "write the fixture of the present schema: once, before the next version is begun")
+
+// makeFixtureFile writes the fixture of a schema version.
+func makeFixtureFile(t *testing.T, version int) {
+	t.Helper()
 	now := time.Date(2026, 11, 21, 4, 30, 0, 0, time.UTC)
 	r := newRig(t, Options{Now: func() time.Time { now = now.Add(time.Millisecond); return now }})
 	fillFixture(r)
 	r.close()
-	if err := os.WriteFile(fixture(len(steps)), []byte(dump(t, r.opts.Path)), 0o600); err != nil {
+	if err := os.WriteFile(fixture(version), []byte(dump(t, r.opts.Path)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -122,11 +121,14 @@ func TestFilesOfEveryVersionOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if *makeFixture {
+		makeFixtureFile(t, len(steps))
+	}
 	for version := 1; version <= len(steps); version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			script, err := os.ReadFile(fixture(version))
 			if err != nil {
-				t.Fatalf("%v: make it with TIDEGATE_MAKE_FIXTURE=1 go test -run TestMakeFixture", err)
+				t.Fatalf("%v: make it with go test ./buffer -run FilesOfEveryVersion -make-fixture", err)
 			}
 			path := filepath.Join(t.TempDir(), "buffer.db")
 			alter(t, path, string(script))

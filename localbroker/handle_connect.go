@@ -152,8 +152,8 @@ func (c *conn) openPersistent(cl *client, p *packet.Connect) error {
 	}
 	c.session = s
 	number := c.reserve(c.connack(present, 2)) // for the commit, and for the queue
-	ops := append(s.unreceived(), c.b.putSession(s, time.Time{}))
-	c.b.opts.Store.Commit(&gateway.Change{Ops: ops}, c.settle(number))
+	// Changes are committed in their order: when CONNACK leaves, so are the PUBRECs whose PUBRELs follow it.
+	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{c.b.putSession(s, time.Time{})}}, c.settle(number))
 	s.attach(c)
 	c.pull.after = c.b.opts.Store.Attach(s.queue, c.wakeDurable)
 	c.pull.readable.Store(true)

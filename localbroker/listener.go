@@ -20,10 +20,10 @@ const (
 // stream of MQTT packets.
 func (b *Broker) Serve(ctx context.Context, ln net.Listener, lo ListenerOptions) error {
 	defer ln.Close()
-	if ctx.Err() != nil {
-		return nil
-	}
 	if !b.enter() {
+		if ctx.Err() != nil {
+			return nil // it was to end anyway
+		}
 		return ErrClosed
 	}
 	defer b.serves.Done()

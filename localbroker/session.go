@@ -132,18 +132,6 @@ func (s *session) detach(now time.Time) {
 	s.advanced()
 }
 
-// unreceived lists as operations what the store may not have committed yet of the PUBRECs that came, so that a new connection does not
-// release before that.
-func (s *session) unreceived() []gateway.Op {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ops := make([]gateway.Op, 0, len(s.received)+1)
-	for pos := range s.received {
-		ops = append(ops, gateway.PutReceived{Queue: s.queue, Pos: pos})
-	}
-	return ops
-}
-
 // subscriptions returns how many subscriptions the session has.
 func (s *session) subscriptions() int {
 	s.mu.Lock()

@@ -5,7 +5,7 @@ import "github.com/tidegate/tidegate/gateway"
 // Store keeps what must outlive the process: records for durable queues, sessions, retained messages, packet ids. The buffer
 // implements it; memstore_test.go has the reference that both pass the same suite with.
 //
-// No method waits for the disk but Recover and Read. Callbacks run on the store's goroutines, must not wait and must not
+// Changes are committed in the order in which they were handed over. No method waits for the disk but Recover and Read. Callbacks run on the store's goroutines, must not wait and must not
 // call back into the store.
 type Store interface {
 	// Queue returns the id of the durable queue of that name, making it on first use.
