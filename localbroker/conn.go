@@ -81,6 +81,8 @@ var readings = sync.Pool{New: func() any { return new(reading) }}
 // free gives the reading back, without what it refers to.
 func (rd *reading) free() {
 	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
+	clear(rd.sink.pressed)
+	rd.sink.pressed = rd.sink.pressed[:0]
 	readings.Put(rd)
 }
 
@@ -114,11 +116,12 @@ func (c *conn) run(ctx context.Context) {
 	defer close(c.gone)
 	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
 	_ = c.nc.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
-	c.finish(c.read(ctx))
+	err := c.read(ctx)
+	c.finish(err)
 	c.in.free()
 	c.report(c.reason)
 	if c.session != nil {
-		c.leave(errors.Is(c.reason, errDisconnect))
+		c.leave(errors.Is(err, errDisconnect)) // whoever else may have closed it meanwhile
 	}
 }
 

@@ -4,12 +4,12 @@
 //
 // # Which packet waits for what
 //
-//	PUBACK                   until each durable consumer has acknowledged the message, or its references are committed
-//	PUBREC                   until message, packet id and references are committed; subscribers in memory get it after that
-//	PUBCOMP                  until the removal of the packet id is committed
-//	PUBREL                   until "PUBREC received" is committed
+//	PUBACK                    until each durable consumer has acknowledged the message, or its references are committed
+//	PUBREC                    until message, packet id and references are committed; subscribers in memory get it after that
+//	PUBCOMP                   until the removal of the packet id is committed
+//	PUBREL                    until "PUBREC received" is committed
 //	CONNACK, SUBACK, UNSUBACK until the persistent session, its subscriptions and their retained messages are committed
-//	answers to QoS 1 and 2   with the retain flag, also until the retained copy is committed
+//	answers to QoS 1 and 2    with the retain flag, also until the retained copy is committed
 //
 // The same state of a clean session is kept in memory; what is left for it to wait for are durable consumers. All answers leave in
 // the order of the packets that they answer. Reading a connection never waits for the disk, until MaxUnacknowledged answers are
@@ -18,12 +18,18 @@
 // # Choices that the standard leaves open
 //
 // Overlapping subscriptions deliver a message once, at the highest QoS of those that match. Messages made from readings count as QoS 1.
-// A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or
-// the oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its connection is not read for up to 100 ms, once for each
-// read, while a receiver has a long queue; up to a second while it makes progress. One that makes none is not waited for again until it does. The order of publishing
-// is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they take different ways.
-// Topics that begin with $ are refused to clients, by closing the connection, as are wildcards in topics. A session that was made
-// by another user is not resumed, but dropped.
+//
+// A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or the
+// oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its
+// connection is not read for up to 100 ms, once for each read, while a receiver has a long queue; up to a second while that receiver makes
+// progress. One that makes none is not waited for again until it does. Publishers inside the process never wait.
+//
+// The order of publishing is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they
+// take different ways. QoS 2 reaches subscribers in memory after its commit, and so may come after a QoS 1 message that was published later.
+//
+// Topics that begin with $ are refused to clients, by closing the connection, as are wildcards in topics; the one exception is the state
+// that a bridge of mosquitto tells below $SYS/broker/connection. A session that was made by another user is not resumed, but dropped.
+// Retained messages of clients and upstreams are kept by the store; those of the gateway itself are published again after a start.
 //
 // # Goroutines
 //
@@ -47,5 +53,6 @@
 //	retained.mu
 //	session.mu, acks.mu, tree.mu, routes.mu
 //
-// The last five are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a write of a socket, with the exception of client.turn, which only CONNECTs of the same identifier wait for.
+// The last five are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a
+// write of a socket, with the exception of client.turn, which only CONNECTs of the same identifier wait for.
 package localbroker

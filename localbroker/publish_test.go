@@ -320,7 +320,7 @@ func TestGapsAreToldToSessionsThatAskForThem(t *testing.T) {
 		q := r.store.Queue("session/" + id)
 		r.store.Commit(&gateway.Change{
 			Record: &gateway.Record{Body: &gateway.Gap{Queue: "session/" + id, From: 1, To: 9, Count: 9, Reason: "size"}},
-			To:     []gateway.Ref{{Queue: q, QoS: 1}},
+			To:     []gateway.Ref{{Queue: q}},
 		}, nil)
 	}
 	gap := s.next().(*packet.Publish)

@@ -93,24 +93,23 @@ func (c *conn) fly(to []delivery, s *scratch) []delivery {
 
 // launch enters one delivery into the window and says how it is to be sent. The session's lock is held.
 func (s *session) launch(g *gateway.Delivery) delivery {
-	d := delivery{id: packetID(g.Pos), qos: g.QoS, retain: g.Retain, dup: g.Pos <= s.sent}
+	d := delivery{id: packetID(g.Pos), qos: max(g.QoS, 1), retain: g.Retain, dup: g.Pos <= s.sent}
 	if s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
 		s.crashDup--
 		d.dup = true
 	}
 	s.sent = max(s.sent, g.Pos)
-	if _, ok := s.received[g.Pos]; ok {
+	if _, d.release = s.received[g.Pos]; d.release {
 		s.window.push(g.Pos, stageReleased)
-		d.qos = 0 // PUBREL alone
-		return d
+	} else {
+		s.window.push(g.Pos, sentStage(d.qos))
 	}
-	s.window.push(g.Pos, sentStage(g.QoS))
 	return d
 }
 
 // load finds the message of a delivery. One that has none, such as a gap that the client has not asked for, counts as acknowledged.
 func (c *conn) load(d *delivery, g *gateway.Delivery, s *scratch) {
-	if d.qos == 0 {
+	if d.release {
 		return
 	}
 	if d.msg = c.view(g); d.msg != nil {

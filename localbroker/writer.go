@@ -26,12 +26,13 @@ const (
 
 // delivery is one PUBLISH, or the PUBREL that stands for it, about to be sent.
 type delivery struct {
-	msg     *gateway.Message // nil: PUBREL
-	encoded *message         // msg's, when it came through memory
+	msg     *gateway.Message
+	encoded *message // msg's, when it came through memory
 	id      uint16
 	qos     gateway.QoS
 	retain  bool
 	dup     bool
+	release bool // PUBREL alone is sent
 	skipped bool // there is nothing to send
 }
 
@@ -157,7 +158,7 @@ func (c *conn) encode(buf []byte, s *scratch) []byte {
 		d := &s.deliveries[i]
 		switch {
 		case d.skipped:
-		case d.msg == nil:
+		case d.release:
 			buf = packet.AppendAck(buf, packet.TypePubrel, d.id)
 		default:
 			buf = s.publishing.append(buf, c.version, d)
