@@ -133,13 +133,15 @@ func (a *applier) flush() error {
 	return nil
 }
 
+// putChunk writes a chunk and its refs. They replace what has their keys: a commit that has failed at its sync may turn out to be there
+// after all when the log is read again, and is repeated all the same.
 func (a *applier) putChunk(b *chunkBuilder) error {
 	a.chunk = b.append(a.chunk[:0])
 	home := key(b.queues[0], b.first[0])
-	err := a.exec(`INSERT INTO chunk(key, span, back, refs, body) VALUES(?, ?, ?, ?, ?)`,
+	err := a.exec(`INSERT OR REPLACE INTO chunk(key, span, back, refs, body) VALUES(?, ?, ?, ?, ?)`,
 		home, b.last[0]-b.first[0], b.first[0]-a.begins[b.queues[0]], b.refs(), a.chunk)
 	for i := 1; i < len(b.queues) && err == nil; i++ {
-		err = a.exec(`INSERT INTO ref(key, span, back, chunk) VALUES(?, ?, ?, ?)`,
+		err = a.exec(`INSERT OR REPLACE INTO ref(key, span, back, chunk) VALUES(?, ?, ?, ?)`,
 			key(b.queues[i], b.first[i]), b.last[i]-b.first[i], b.first[i]-a.begins[b.queues[i]], home)
 	}
 	return err

@@ -54,12 +54,14 @@ func newDiskReader(db *sql.DB) (*diskReader, error) {
 	return r, nil
 }
 
-// found is what the disk held for a queue.
+// found is what the disk held for a queue. Segments do not overlap, but for those of a commit that was repeated (see putChunk): last is
+// looked at for their sake.
 type found struct {
 	queue   gateway.QueueID
 	items   []item // in order
 	through uint64 // up to here nothing is left out
 	more    bool   // a segment begins behind through
+	last    uint64 // highest position in items
 	damaged []damage
 }
 
@@ -92,7 +94,7 @@ func (r *diskReader) read(q gateway.QueueID, want *wanted, n int) (*found, error
 		if err := rows.Scan(&k, &source, &back, &body); err != nil {
 			return nil, err
 		}
-		if back == 0 && (len(f.items) >= n || size >= maxReadBytes) {
+		if back == 0 && keyPos(k) > f.last && (len(f.items) >= n || size >= maxReadBytes) {
 			f.through, f.more = keyPos(k)-1, true
 			break
 		}
@@ -131,6 +133,9 @@ func (f *found) add(first uint64, body []byte, want span) {
 	}
 	within := slices.DeleteFunc(items[from:], func(it item) bool { return it.pos < want.lo || it.pos > want.hi })
 	f.items = items[:from+len(within)]
+	if len(within) > 0 {
+		f.last = max(f.last, within[len(within)-1].pos)
+	}
 }
 
 // sort puts the items in order. Of two with one position the later counts: a gap that has replaced the other.

@@ -110,6 +110,52 @@ func (c *clocked) wantAll(q gateway.QueueID, n uint64) {
 	}
 }
 
+// A commit whose sync fails is reported as failed, but its pages are in the log, and count when the log is read again. It is repeated all
+// the same, perhaps cut differently, and every record must be there once.
+func TestCommitThatFailedAndIsThereAfterAll(t *testing.T) {
+	r := newRig(t, Options{})
+	a, b := r.Queue("session/a"), r.Queue("session/b")
+	for i := range 20 {
+		r.put(fmt.Sprint(i), a, b)
+		if i%3 == 0 {
+			r.put(fmt.Sprint(i, " alone"), b)
+		}
+	}
+	g := &r.writer.group
+	r.mu.Lock()
+	r.take(g, 100)
+	r.mu.Unlock()
+	if err := r.commit(g); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.restore(g)
+	r.mu.Unlock()
+	r.Ack(a, 1, 7)
+	r.run()
+	r.flush()
+	if st := r.Stats(); st.Failures != 0 || st.Dropped != 0 {
+		t.Errorf("%d failures, %d dropped", st.Failures, st.Dropped)
+	}
+	k := r.crash()
+	if n := len(k.read(b, 0)); n != 27 {
+		t.Errorf("%d deliveries for b, want 27", n)
+	}
+	for i, d := range k.read(b, 0) {
+		if d.Pos != uint64(i+1) {
+			t.Fatalf("delivery %d has position %d", i, d.Pos)
+		}
+	}
+	for pos := range uint64(27) {
+		r.Ack(a, pos+1)
+		r.Ack(b, pos+1)
+	}
+	r.flush()
+	if n := r.rows("chunk") + r.rows("ref"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
+
 // A change that the database itself refuses must not hold up the others, and is not tried for ever.
 func TestRefusedChangeIsGivenUpAlone(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, c *clocked) {

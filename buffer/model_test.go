@@ -238,7 +238,7 @@ func TestStoreBehavesAsItsModel(t *testing.T) {
 				"commit":  m.commit,
 				"commit2": m.commit,
 				"burst": func(t *rapid.T) {
-					for range rapid.IntRange(1, 300).Draw(t, "size") {
+					for range rapid.IntRange(1, 120).Draw(t, "size") {
 						m.commit(t)
 					}
 				},

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 )
 
 // checkTime bounds the check of the file after a crash, so that a large one does not hold up the start.
-const checkTime = 200 * time.Millisecond
+const checkTime = 100 * time.Millisecond
 
 // Open opens the buffer at o.Path, creates it or brings its schema up to date, and takes stock of what it holds. After a crash it
 // skips the sequence numbers that were reserved, and tells every upstream's queue with a gap record. It fails, and changes nothing,
@@ -39,6 +40,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) (err error) {
 	if s.lock, err = lockFile(s.opts.Path); err != nil {
+		return err
+	}
+	if err := makeFile(s.opts.Path); err != nil {
 		return err
 	}
 	c, err := dial(ctx, s.opts.Path)
@@ -60,6 +64,15 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return errors.Join(err, db.Close())
 	}
 	return s.begin()
+}
+
+// makeFile makes an empty file, unless there is one: SQLite would make it readable for everybody. Its log gets the same rights.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // prepare makes the schema what it has to be and loads what memory has to know.

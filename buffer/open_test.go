@@ -140,6 +140,11 @@ func TestNewFileHasItsShape(t *testing.T) {
 			t.Errorf("%s is %s, %v, want %s", query, got, err, want)
 		}
 	}
+	for _, suffix := range []string{"", "-wal", ".lock"} {
+		if info, err := os.Stat(r.opts.Path + suffix); err != nil || info.Mode()&0o007 != 0 {
+			t.Errorf("%s%s: %v, %v, want it closed to others", r.opts.Path, suffix, info.Mode(), err)
+		}
+	}
 	var synchronous int
 	if err := r.halt(); err != nil {
 		t.Fatal(err)
@@ -265,6 +270,25 @@ func TestCloseTwiceAndWithoutRun(t *testing.T) {
 	}
 	late := r.putWait("two", 1)
 	_ = late // nobody calls back for a store that was never run; it must only not crash
+}
+
+// A stop commits everything, however much that is.
+func TestStopCommitsAllThatIsPending(t *testing.T) {
+	r := newRig(t, Options{})
+	q := r.Queue("upstream/x")
+	body := strings.Repeat("x", 1<<20)
+	for range 10 { // several groups
+		r.put(body, q)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen()
+	if n := len(r.read(q, 0)); n != 10 {
+		t.Errorf("%d records after the stop, want 10", n)
+	}
 }
 
 func TestWhatComesAfterTheStopIsRefused(t *testing.T) {

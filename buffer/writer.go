@@ -2,7 +2,6 @@ package buffer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -87,12 +86,9 @@ func (s *Store) untilDue() time.Duration {
 func (s *Store) commitDue() {
 	g := &s.writer.group
 	s.mu.Lock()
-	limit := s.opts.PendingRecords
-	switch {
-	case !s.entriesDue():
+	limit := s.groupLimit()
+	if !s.entriesDue() {
 		limit = 0 // acknowledgements or a reservation alone: what is young may yet be elided
-	case s.failing:
-		limit = retryRecords
 	}
 	s.take(g, limit)
 	s.mu.Unlock()
@@ -115,6 +111,14 @@ func (s *Store) entriesDue() bool {
 		}
 	}
 	return false
+}
+
+// groupLimit returns how many entries the next group may have.
+func (s *Store) groupLimit() int {
+	if s.failing {
+		return retryRecords
+	}
+	return s.opts.PendingRecords
 }
 
 // conclude does what follows from the outcome of a commit.
@@ -278,69 +282,4 @@ func (s *Store) discard(e *entry) {
 		}
 	}
 	e.left = 0
-}
-
-// finish commits all that is pending, with the exact cursors and the exact next number, and empties the log into the database.
-func (s *Store) finish() error {
-	g := &s.writer.group
-	s.mu.Lock()
-	s.shut()
-	for _, q := range s.queues {
-		if q != nil && !q.dirty && (q.acked != q.durableAcked || q.next != q.durableNext) {
-			q.dirty = true
-			s.dirty = append(s.dirty, q)
-		}
-	}
-	s.take(g, s.list.n)
-	g.mark, g.base, g.clean = s.seq, s.seq, 1
-	s.mu.Unlock()
-	err := s.commit(g)
-	if err != nil && s.writer.conn.close() == nil {
-		s.writer.conn = nil
-		err = s.commit(g)
-	}
-	s.mu.Lock()
-	if err == nil {
-		s.settle(g)
-	} else {
-		s.restore(g)
-		s.abort()
-	}
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("commit what is pending to %s: %w", s.opts.Path, err)
-	}
-	return s.writer.checkpoint("TRUNCATE")
-}
-
-// shut makes the store take nothing any more.
-func (s *Store) shut() {
-	if !s.closing {
-		s.closing = true
-		close(s.closed)
-	}
-}
-
-// abort tells all who wait for a commit that there will be none.
-func (s *Store) abort() {
-	for e := s.list.head; e != nil; e = e.next {
-		s.call(e.done, ErrClosed)
-		e.done = nil
-	}
-}
-
-// Close gives the file back. Run must have returned; without it, what is pending is lost, and those who wait are told. Closing twice does
-// no harm.
-func (s *Store) Close() error {
-	var err error
-	s.once.Do(func() {
-		s.mu.Lock()
-		s.shut()
-		s.abort()
-		s.mu.Unlock()
-		var d dispatcher
-		d.run(s)
-		err = errors.Join(s.reader.close(), s.writer.conn.close(), s.lock.Close())
-	})
-	return err
 }
