@@ -134,8 +134,9 @@ func (c *conn) send(b []byte) error {
 
 // gather encodes what may leave now: answers first, then messages from memory, then those from the store.
 func (c *conn) gather(buf []byte, s *scratch) []byte {
+	open := c.acks.open.Load() // before the answers are taken: CONNACK is among these or has left
 	buf = c.acks.take(buf)
-	if !c.acks.open.Load() {
+	if !open {
 		return buf // nothing comes before CONNACK (MQTT 3.1.1, 3.2.0-1)
 	}
 	for len(buf) < maxWrite {
