@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const sigterm = syscall.SIGTERM
@@ -159,6 +160,7 @@ func startRTUSlave(t *testing.T) (*process, string) {
 
 // deviceState is the JSON message of a device.
 type deviceState struct {
+	Time    time.Time         `json:"time"`
 	Seq     uint64            `json:"seq"`
 	Quality string            `json:"quality"`
 	Values  map[string]any    `json:"values"`
