@@ -46,10 +46,13 @@ func (*Batch) isBody()   {}
 func (*Gap) isBody()     {}
 
 // Record is what the store keeps once, however many consumers wait for it. Once handed to the store it is never changed,
-// except that the store stamps Seq. (gateway id, store id, Seq) identifies it for ever.
+// except that the store stamps Seq and ClockUnset. (gateway id, store id, Seq) identifies it for ever.
 type Record struct {
 	Seq    uint64    // gateway-wide, rising, never used twice; 0 until stamped
 	Time   time.Time // the original time: when it was read or received; never replaced by a time of sending
 	Origin string    // name of the upstream that it came from, which will not get it back; "" for devices and LAN clients
-	Body   Body
+	// ClockUnset tells that nothing kept the wall clock right when the record was taken, so that Time may be far off: a board without a
+	// battery starts in the past. Stamped by the store together with Seq.
+	ClockUnset bool
+	Body       Body
 }

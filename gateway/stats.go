@@ -16,6 +16,15 @@ type BufferStats struct {
 	Pending    int    // records in memory, not yet committed or elided
 	FileBytes  int64  // size of the database and its log
 	LastCommit time.Duration
+	MaxBytes   int64     // what the file may grow to now: max_size, less where the disk has no room for it
+	DiskFree   int64     // bytes free on the file's disk; -1: not known
+	Failing    bool      // commits fail: acknowledgements that need the disk are withheld
+	SetAside   string    // path of a damaged file that was set aside at this start or since; "" when there is none
+	Salvaging  bool      // records are being saved from it
+	Salvaged   uint64    // records saved from it
+	Dead       uint64    // records in the table of what was set aside, see tidegate buffer dead
+	WearBytes  uint64    // bytes written to the disk since WearSince, over all runs
+	WearSince  time.Time // when the file was made; zero: not known
 	Queues     []QueueStats
 }
 
@@ -25,6 +34,11 @@ type QueueStats struct {
 	Depth  uint64    // deliveries not yet acknowledged
 	Oldest time.Time // original time of the oldest of them; zero when empty or not known
 	Online bool      // a consumer is attached
+	Bytes  int64     // about what its deliveries take on disk
+	// Dropped counts what its limits took, by reason: "size", "age", "count", "full" (drop_newest), "memory".
+	Dropped map[string]uint64
+	// Orphan tells since when no configured consumer has claimed it; zero: one has.
+	Orphan time.Time
 }
 
 // BrokerStats is a snapshot of the local broker.
@@ -56,6 +70,12 @@ type BridgeStats struct {
 	Failures  uint64 // failed attempts and lost connections
 	Inflight  int
 	LastError string
+	Server    string    // in use, or last tried
+	Batches   uint64    // messages sent that held several records
+	Waiting   string    // why nothing is sent: "retry", "lazy", "rate", ...; "" when it sends or has nothing to send
+	RetryAt   time.Time // of the next attempt to connect; zero when connected
+	// CertExpiry is when the first certificate of the chain in use, the server's or the client's, ends; zero: none is in use.
+	CertExpiry time.Time
 }
 
 // BusStats is a snapshot of one bus.

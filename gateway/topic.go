@@ -28,6 +28,12 @@ func (t Topics) UpstreamState(name string) string {
 	return t.Base + "/gateway/upstream/" + name + "/state"
 }
 
+// Status is the topic of the gateway's status.
+func (t Topics) Status() string { return t.Base + "/gateway/status" }
+
+// Batches is where a route that gathers many records in one message sends them, unless it names another topic.
+func (t Topics) Batches() string { return t.Base + "/gateway/batch" }
+
 // Gap is the topic of gap records.
 func (t Topics) Gap() string { return t.Base + "/gateway/gap" }
 

@@ -119,7 +119,7 @@ func (b *Broker) expand(batch *gateway.Batch) expansion {
 		e.routes = []*route{e.device}
 		return e
 	}
-	e.messages = payload.Messages(batch, 0)
+	e.messages = payload.Messages(batch, payload.Marks{})
 	e.routes = make([]*route, len(e.messages))
 	for i, m := range e.messages {
 		e.routes[i] = b.routes.find(&b.tree, m.Topic)
@@ -156,7 +156,7 @@ func (e *expansion) refs(origin string) []gateway.Ref {
 func (e *expansion) stamped(rec *gateway.Record) []*gateway.Message {
 	switch e.batch.Publish {
 	case gateway.PublishDevice:
-		return payload.Messages(e.batch, rec.Seq)
+		return payload.Messages(e.batch, payload.MarksOf(rec))
 	case gateway.PublishBoth:
 		e.messages[0] = payload.View(rec, 1, gateway.Topics{})
 	}

@@ -145,7 +145,7 @@ func (c *conn) view(g *gateway.Delivery) *gateway.Message {
 func (c *conn) viewBatch(b *gateway.Batch, g *gateway.Delivery) *gateway.Message {
 	p := &c.pull
 	if p.rec != g.Record {
-		p.rec, p.views = g.Record, payload.Messages(b, g.Record.Seq)
+		p.rec, p.views = g.Record, payload.Messages(b, payload.MarksOf(g.Record))
 	}
 	if i := int(g.View) - 1; i >= 0 && i < len(p.views) {
 		return p.views[i]

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/bridge"
@@ -45,6 +46,7 @@ type App struct {
 	listeners []listener
 	http      net.Listener
 	close     []func() error // what New has opened, for when it or Run ends
+	status    atomic.Pointer[[]byte]
 }
 
 // listener is a bound address of the broker with its rules.
@@ -56,6 +58,7 @@ type listener struct {
 // Bounds of the steps of a stop. Their sum stays below the 90 s that the unit allows.
 const (
 	stopHTTP     = 3 * time.Second
+	stopStatus   = 3 * time.Second
 	stopEngine   = 10 * time.Second // a conversation on a bus ends first
 	stopBridge   = 10 * time.Second // confirms the window, says goodbye
 	stopListener = 3 * time.Second
@@ -266,6 +269,7 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 		l.start(ctx, "bridge "+a.opts.Config.Upstreams[i].Name, stopBridge, b.Run)
 	}
 	l.start(ctx, "engine", stopEngine, a.engine.Run)
+	l.start(ctx, "status", stopStatus, a.runStatus)
 	if a.http != nil {
 		l.start(ctx, "http", stopHTTP, func(ctx context.Context) error { return a.api.Serve(ctx, a.http) })
 	}

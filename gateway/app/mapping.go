@@ -65,7 +65,7 @@ func (a *App) upstreamSubscription(u config.Upstream) localbroker.QueueSub {
 		Queue: a.store.Upstream(u.Name).Queue(),
 		Owner: u.Name,
 		Exclude: append(a.topics.Commands(),
-			a.topics.State(), a.topics.UpstreamState("+"), a.topics.Base+"/gateway/status"),
+			a.topics.State(), a.topics.UpstreamState("+"), a.topics.Status()),
 	}
 	for _, r := range u.Routes {
 		if r.Direction == config.DirectionOut {
@@ -73,6 +73,11 @@ func (a *App) upstreamSubscription(u config.Upstream) localbroker.QueueSub {
 		}
 	}
 	return sub
+}
+
+// upstreamQueues names the durable queues of an upstream.
+func (a *App) upstreamQueues(u config.Upstream) map[string]bool {
+	return map[string]bool{"upstream/" + u.Name: true}
 }
 
 func (a *App) bridgeOptions(u config.Upstream) bridge.Options {

@@ -93,10 +93,10 @@ func count(b *gateway.Batch) int {
 }
 
 // viewOfBatch makes one of the Messages without making the others.
-func viewOfBatch(b *gateway.Batch, seq uint64, view int) *gateway.Message {
+func viewOfBatch(b *gateway.Batch, marks Marks, view int) *gateway.Message {
 	if b.Publish != gateway.PublishPoints {
 		if view == 1 {
-			m := retained(b.Topic, AppendBatch(make([]byte, 0, sizeHint(b)), b, seq))
+			m := retained(b.Topic, AppendBatch(make([]byte, 0, sizeHint(b)), b, marks))
 			return &m
 		}
 		view--

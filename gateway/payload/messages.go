@@ -18,6 +18,16 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 func appendString(dst []byte, s string) []byte { return gateway.String(s).AppendJSON(dst) }
 
+// Marks are what the JSON of a batch says beside its readings.
+type Marks struct {
+	Seq        uint64
+	ClockUnset bool // the time may be far off, see [gateway.Record]
+	Backlog    bool // it has waited in a queue: a newer value may have been sent already, or will come
+}
+
+// MarksOf returns the marks that a record has by itself.
+func MarksOf(rec *gateway.Record) Marks { return Marks{Seq: rec.Seq, ClockUnset: rec.ClockUnset} }
+
 // Messages returns what a batch becomes on MQTT, always in the same order: by b.Publish the device's JSON on b.Topic, then the
 // value alone of each point on b.Topic/<point>, in the order of configuration. All are retained and of QoS 1.
 //
@@ -26,10 +36,10 @@ func appendString(dst []byte, s string) []byte { return gateway.String(s).Append
 // message either, because an empty retained payload would remove the retained one (MQTT 3.1.1, 3.3.1.3).
 //
 // The messages of one call share memory with each other and none with b.
-func Messages(b *gateway.Batch, seq uint64) []*gateway.Message {
+func Messages(b *gateway.Batch, m Marks) []*gateway.Message {
 	e := expansion{messages: make([]gateway.Message, 0, count(b))}
 	if b.Publish != gateway.PublishPoints {
-		e.messages = append(e.messages, retained(b.Topic, AppendBatch(make([]byte, 0, sizeHint(b)), b, seq)))
+		e.messages = append(e.messages, retained(b.Topic, AppendBatch(make([]byte, 0, sizeHint(b)), b, m)))
 	}
 	if b.Publish != gateway.PublishDevice {
 		e.points(b)
@@ -44,7 +54,7 @@ func View(rec *gateway.Record, view uint16, topics gateway.Topics) *gateway.Mess
 	case *gateway.Message:
 		return body
 	case *gateway.Batch:
-		return viewOfBatch(body, rec.Seq, max(1, int(view)))
+		return viewOfBatch(body, MarksOf(rec), max(1, int(view)))
 	case *gateway.Gap:
 		return gapMessage(body, topics)
 	default:
@@ -52,27 +62,22 @@ func View(rec *gateway.Record, view uint16, topics gateway.Topics) *gateway.Mess
 	}
 }
 
-// Upstream returns what a record becomes when a route sends it as it was published: a message is itself, a batch its [Messages], a
-// gap one message on the topic of gaps.
-func Upstream(rec *gateway.Record, topics gateway.Topics) []*gateway.Message {
-	if b, ok := rec.Body.(*gateway.Batch); ok {
-		return Messages(b, rec.Seq)
-	}
-	if m := View(rec, 0, topics); m != nil {
-		return []*gateway.Message{m}
-	}
-	return nil
-}
-
 // AppendBatch appends the JSON of a device's batch:
 //
 //	{"time":"2026-11-21T02:26:42.123Z","seq":4711,"quality":"good","values":{"u":230.1,"i":4,"x":null},"bad":{"x":"timeout"},"stale":["i"]}
 //
 // values holds all points in the order of configuration. A bad point is null there, and bad gives its reason; a stale point keeps its
-// last value, and stale names it. bad and stale are left out when they are empty.
-func AppendBatch(dst []byte, b *gateway.Batch, seq uint64) []byte {
+// last value, and stale names it. bad and stale are left out when they are empty. "clock":"unset" behind the time and "backlog":true
+// behind seq are there when the marks say so.
+func AppendBatch(dst []byte, b *gateway.Batch, m Marks) []byte {
 	dst = appendTime(append(dst, `{"time":`...), b.Time)
-	dst = strconv.AppendUint(append(dst, `,"seq":`...), seq, 10)
+	if m.ClockUnset {
+		dst = append(dst, `,"clock":"unset"`...)
+	}
+	dst = strconv.AppendUint(append(dst, `,"seq":`...), m.Seq, 10)
+	if m.Backlog {
+		dst = append(dst, `,"backlog":true`...)
+	}
 	dst = append(dst, `,"quality":"`...)
 	dst = append(dst, b.Quality().String()...)
 	dst = appendValues(append(dst, `","values":`...), b)

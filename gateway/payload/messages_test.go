@@ -56,7 +56,7 @@ func TestMessages(t *testing.T) {
 		gateway.PublishPoints: perPoint,
 		gateway.PublishBoth:   append([]string{device}, perPoint...),
 	} {
-		got := lines(Messages(meter(mode), 4711))
+		got := lines(Messages(meter(mode), Marks{Seq: 4711}))
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("publish mode %d:\n got %q\nwant %q", mode, got, want)
 		}
@@ -86,7 +86,7 @@ func TestBatchJSON(t *testing.T) {
 			`{"time":"2026-11-21T02:26:42.123Z","seq":0,"quality":"stale","values":{"a":null,"b":1,"c":null},"bad":{"a":"crc"},"stale":["b","c"]}`,
 		},
 	} {
-		if got := string(AppendBatch(nil, &c.batch, 0)); got != c.want {
+		if got := string(AppendBatch(nil, &c.batch, Marks{})); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestViewIsOneOfMessages(t *testing.T) {
 	topics := gateway.Topics{Base: "t"}
 	for _, mode := range []gateway.PublishMode{gateway.PublishDevice, gateway.PublishPoints, gateway.PublishBoth} {
 		rec := &gateway.Record{Seq: 4711, Body: meter(mode)}
-		all := Messages(meter(mode), 4711)
+		all := Messages(meter(mode), Marks{Seq: 4711})
 		for i, want := range all {
 			if got := View(rec, uint16(i+1), topics); !reflect.DeepEqual(got, want) {
 				t.Errorf("mode %d, view %d: got %+v, want %+v", mode, i+1, got, want)
@@ -156,7 +156,7 @@ func BenchmarkMessages(b *testing.B) {
 			batch.Publish = mode
 			b.ReportAllocs()
 			for b.Loop() {
-				Messages(batch, 4711)
+				Messages(batch, Marks{Seq: 4711})
 			}
 			b.ReportMetric(float64(points)*float64(b.N)/b.Elapsed().Seconds(), "points/s")
 		})

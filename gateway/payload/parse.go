@@ -105,10 +105,7 @@ func (d *decoder) record() *gateway.Record {
 		d.fail("version %d, want %d", v, recordVersion)
 	}
 	head := d.byte()
-	if head&headUnknown != 0 {
-		d.fail("head %#02x has unknown flags", head)
-	}
-	rec := &gateway.Record{Seq: d.uvarint(), Time: d.instant()}
+	rec := &gateway.Record{Seq: d.uvarint(), Time: d.instant(), ClockUnset: head&headClockUnset != 0}
 	if head&headOrigin != 0 {
 		rec.Origin = d.string()
 	}

@@ -32,7 +32,7 @@ const (
 	headOwnTime    = 1 << 4 // of a batch or gap: its time is not the record's
 	headOrigin     = 1 << 5
 	headProperties = 1 << 6
-	headUnknown    = 1 << 7
+	headClockUnset = 1 << 7
 )
 
 // Parts of a reading's head: quality, kind of value, where its time comes from, whether a reason follows.
@@ -80,6 +80,9 @@ func AppendRecord(dst []byte, rec *gateway.Record) []byte {
 func appendHead(dst []byte, rec *gateway.Record, head byte) []byte {
 	if rec.Origin != "" {
 		head |= headOrigin
+	}
+	if rec.ClockUnset {
+		head |= headClockUnset
 	}
 	dst = append(dst, recordVersion, head)
 	dst = binary.AppendUvarint(dst, rec.Seq)

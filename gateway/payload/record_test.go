@@ -50,6 +50,10 @@ func batchRecord() *gateway.Record {
 	}
 }
 
+func unsetRecord() *gateway.Record {
+	return &gateway.Record{Time: noon, ClockUnset: true, Body: &gateway.Message{Topic: "t"}}
+}
+
 func gapRecord() *gateway.Record {
 	return &gateway.Record{Seq: 9, Time: noon, Body: &gateway.Gap{
 		Queue: "cloud", From: 17, To: 42, Count: 20, Reason: "size", Time: noon.Add(time.Second),
@@ -78,6 +82,7 @@ var recordForms = []struct {
 		"80 00" + // bad, for the same reason
 		"20" + // never read: no time
 		"e9 03637263 9bf0b1f6ce0307 0e"}, // stale, with a time of its own
+	{"clock unset", unsetRecord, "01 80 00 c48588b00d959aef3a 0174 00"},
 	{"gap", gapRecord, "01 12 09 c48588b00d959aef3a 05636c6f7564 11 2a 14 0473697a65 c68588b00d959aef3a"},
 }
 
@@ -119,6 +124,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		"format 9":             {Body: &gateway.Message{Properties: &gateway.Properties{PayloadFormat: 9}}},
 		"before 1970":          {Time: time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), Body: &gateway.Message{}},
 		"far away":             {Time: time.Date(292e6, 1, 1, 0, 0, 0, 999_999_999, time.UTC), Body: &gateway.Message{}},
+		"clock unset":          {Time: noon, ClockUnset: true, Body: &gateway.Message{Topic: "t"}},
 		"largest seq":          {Seq: math.MaxUint64, Body: &gateway.Gap{From: math.MaxUint64}},
 		"batch without points": {Time: noon, Body: &gateway.Batch{Topic: "t"}},
 	}
@@ -187,7 +193,6 @@ func TestParseRecordRefuses(t *testing.T) {
 	for name, s := range map[string]string{
 		"nothing":                    "",
 		"another version":            "02 00 00 0000 00 00",
-		"unknown flag":               "01 80 00 0000 00 00",
 		"unknown body":               "01 03 00 0000",
 		"QoS 3":                      "01 0c 00 0000 00 00",
 		"publish mode 3":             "01 0d 00 0000 00 00",
