@@ -55,6 +55,9 @@ type QueueSub struct {
 	Queue   gateway.QueueID
 	Owner   string   // records with this Origin are not offered; "": all are
 	Filters []string // what goes into the queue, at any QoS
+	// Ranks are of Filters. Of the queues of one Owner, only that with the lowest rank among the filters that match gets a message; nil:
+	// all are 0.
+	Ranks   []int
 	Exclude []string // what does not, although a filter matches
 	// Barrier commits a record before its publisher is answered, and before the consumer sees it.
 	Barrier bool

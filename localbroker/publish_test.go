@@ -40,6 +40,20 @@ func TestAMessageIsNotOfferedToItsOwner(t *testing.T) {
 	east.read(1)
 }
 
+func TestOfOneOwnersQueuesTheFirstGetsIt(t *testing.T) {
+	r := start(t)
+	low := r.queue("low", localbroker.QueueSub{Owner: "east", Filters: []string{"#", "b"}, Ranks: []int{2, 0}})
+	high := r.queue("high", localbroker.QueueSub{Owner: "east", Filters: []string{"a/#", "b"}, Ranks: []int{1, 1}})
+	other := r.queue("other", localbroker.QueueSub{Owner: "west", Filters: []string{"a/x"}, Ranks: []int{9}})
+	<-r.inside("", message("a/x", "1", 0, false))
+	high.read(1)
+	other.read(1)
+	low.empty()
+	<-r.inside("", message("b", "2", 0, false))
+	low.read(1)
+	high.empty()
+}
+
 func TestExcludedTopicsAreNotOffered(t *testing.T) {
 	r := start(t)
 	q := r.queue("q", localbroker.QueueSub{Filters: []string{"a/#", "a/+", "#"}, Exclude: []string{"a/private/#"}})

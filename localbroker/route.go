@@ -1,6 +1,8 @@
 package localbroker
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,7 +22,7 @@ type route struct {
 	topic    string
 	gen      uint64
 	sessions []target    // clean ones at any QoS; persistent ones too, which get QoS 0 through memory
-	queues   []*QueueSub // each once
+	queues   []*QueueSub // each once, and of one owner's only the first
 	refs     [3][]gateway.Ref
 	barrier  bool
 	noRetain bool
@@ -32,21 +34,36 @@ func (r *route) durable(qos gateway.QoS) bool { return len(r.refs[qos]) > 0 }
 // findRoute matches a topic, which must be valid.
 func (t *tree) findRoute(topic string) *route {
 	r := &route{topic: topic}
-	var queues []*QueueSub
+	var queues []ranked
 	r.gen = t.match(topic, func(s *subscriber) {
 		if s.session != nil {
 			r.addSession(s.session, s.sub.QoS)
 		} else {
-			queues = append(queues, s.queue)
+			queues = append(queues, ranked{s.queue, s.queue.rank(s.sub.Filter)})
 		}
 	})
+	slices.SortStableFunc(queues, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
 	for _, q := range queues {
-		r.addQueue(q)
+		r.addQueue(q.queue)
 	}
 	for qos := range r.refs {
 		r.refs[qos] = r.to(gateway.QoS(qos), false, "")
 	}
 	return r
+}
+
+// ranked is a queue that a topic may go to, with the rank of the filter that says so.
+type ranked struct {
+	queue *QueueSub
+	rank  int
+}
+
+// rank returns the rank of a filter.
+func (q *QueueSub) rank(filter string) int {
+	if i := slices.Index(q.Filters, filter); i >= 0 && i < len(q.Ranks) {
+		return q.Ranks[i]
+	}
+	return 0
 }
 
 func (r *route) addSession(s *session, qos gateway.QoS) {
@@ -61,7 +78,7 @@ func (r *route) addSession(s *session, qos gateway.QoS) {
 
 func (r *route) addQueue(q *QueueSub) {
 	for _, have := range r.queues {
-		if have == q {
+		if have == q || q.Owner != "" && have.Owner == q.Owner {
 			return
 		}
 	}
