@@ -1,10 +1,11 @@
 # Tidegate. Only Go is needed; "make race" also needs a C compiler. Variables may be set on the command line:
-# make fuzz FUZZTIME=5m, make bench BENCH=Append, make test TESTFLAGS=-run=Append
+# make fuzz FUZZTIME=5m, make bench BENCH=Append, make test TESTFLAGS=-run=Append, make soak SOAK=1000
 
 VERSION   ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo "v0.0.0-dev+$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
 PLATFORMS ?= arm6 arm7 arm64 amd64 riscv64
 FUZZTIME  ?= 30s
 BENCH     ?= .
+SOAK      ?= 100
 TESTFLAGS ?=
 
 LDFLAGS    = -s -w -X main.version=$(VERSION:v%=%)
@@ -17,7 +18,7 @@ PACKAGES   = ./... ./.ci/testreport
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race check fuzz bench e2e build-all $(PLATFORMS:%=build-%) clean
+.PHONY: help build demo test race check fuzz bench e2e soak build-all $(PLATFORMS:%=build-%) clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +39,9 @@ race: ## run the tests under the race detector (needs gcc), without the end-to-e
 
 e2e: ## run only the end-to-end tests, showing all they say
 	go test -count=1 -v -timeout=20m $(TESTFLAGS) ./cmd/tidegate/e2e/...
+
+soak: ## cut the power SOAK (100) times and kill twice as often, below a busy gateway, and count what is lost
+	TIDEGATE_SOAK=$(SOAK) go test -count=1 -v -timeout=0 -run='TestPowerCut|TestKillLoop' $(TESTFLAGS) ./cmd/tidegate/e2e
 
 check: ## formatting, vet (also for 32 bit), staticcheck, modules, scripts, and the rules of the house
 	@.ci/check $(TOOL)

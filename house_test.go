@@ -33,10 +33,12 @@ const (
 		"put a shared type in gateway, or a small interface beside its consumer, and let gateway/app join them"
 	whyDrivers = "a driver knows the bus it speaks on and nothing else of the gateway: the engine finds it through engine.Driver"
 	whyBroker  = "the broker knows its codec and nothing else: storage comes to it as localbroker.Store"
+	whyBridge  = "the bridge gets connections and credentials as functions: gateway/app joins them, so that each is tested alone"
 	whyApp     = "gateway/app is the only place that knows everybody; nobody but cmd and the demo knows it"
 	whyCmd     = "cmd turns flags and signals into a call of gateway/app; a verb that works offline may use the component it works on: " +
 		"name it here together with the verb"
-	whyData = "it is data that others read: it needs nobody"
+	whyWebSocket = "it makes a net.Conn of a WebSocket, whatever travels over it"
+	whyData      = "it is data that others read: it needs nobody"
 )
 
 // vocabulary is what every component may speak.
@@ -55,8 +57,11 @@ func house() []room {
 		{"gateway/config", vocabulary(), whySiblings},
 		{"gateway/auth", vocabulary(), whySiblings},
 		{"gateway/api", vocabulary(), whySiblings},
+		{"gateway/websocket", nil, whyWebSocket},
 		{"buffer", vocabulary(), whySiblings},
 		{"bridge", vocabulary(), whySiblings},
+		{"bridge/transport", vocabulary("gateway/websocket"), whyBridge},
+		{"bridge/token", vocabulary(), whyBridge},
 		{"localbroker", vocabulary("localbroker/packet"), whyBroker},
 		{"localbroker/packet", vocabulary(), whyBroker},
 		{"localbroker/client", vocabulary("localbroker/packet"), whyBroker},
@@ -67,11 +72,14 @@ func house() []room {
 		{"web", nil, whyData},
 		{"configs", nil, whyData},
 
-		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "buffer", "bridge",
-			"localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/modbus", "web", "configs"), whyApp},
+		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "gateway/websocket", "buffer", "bridge",
+			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/modbus", "web", "configs"), whyApp},
 		{"gateway/app/demo", vocabulary("gateway/app", "gateway/config", "drivers/sim", "configs"), whyApp},
-		{"cmd/tidegate", vocabulary("gateway/app", "gateway/app/demo", "gateway/auth", "gateway/config", "drivers/sim", "configs"), whyCmd},
+		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test.
+		{"cmd/tidegate", vocabulary("gateway/app", "gateway/app/demo", "gateway/auth", "gateway/config", "drivers/sim", "configs",
+			"gateway/api", "buffer", "bridge"), whyCmd},
 		{"cmd/tidegate/e2e", nil, "the end-to-end tests drive the built binary as a person does"},
+		{"cmd/tidegate/e2e/lossyfs", nil, "a file system knows nothing of who uses it"},
 	}
 }
 
@@ -261,8 +269,8 @@ func TestImportLawCanFail(t *testing.T) {
 		},
 		{
 			"the command reaches past the app",
-			[]pkg{ours("cmd/tidegate", us("buffer")), ours("buffer")},
-			[]string{"cmd/tidegate imports buffer: cmd turns"},
+			[]pkg{ours("cmd/tidegate", us("localbroker")), ours("localbroker")},
+			[]string{"cmd/tidegate imports localbroker: cmd turns"},
 		},
 		{"a package for tests", []pkg{ours("drivers/sim/simtest", us("drivers/sim")), ours("drivers/sim")}, nil},
 		{

@@ -2,120 +2,93 @@ package bridge
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
 	"github.com/tidegate/tidegate/gateway"
 )
-
-// Local is the local broker as the bridge needs it.
-type Local interface {
-	// Publish takes a record and calls done once when it is safe, or with the reason why it was refused.
-	Publish(rec *gateway.Record, done func(error))
-}
-
-// Options are what a bridge needs to know. Name, Servers, Queue, Local and Topics are required.
-type Options struct {
-	Name     string     // of the upstream
-	Servers  []*url.URL // mqtt://host:port or mqtts://host:port, tried in turn
-	ClientID string
-	Username string
-	Password func() string               // read at each connect; nil: none
-	TLS      func() (*tls.Config, error) // made at each connect, so that files are read anew; nil: the system's certificates
-	Out, In  []Route
-
-	KeepAlive      time.Duration // 30 s
-	ConnectTimeout time.Duration // 15 s: less makes a client hop for ever while a cluster elects a leader
-	WriteTimeout   time.Duration // 10 s
-	AckTimeout     time.Duration // 20 s for the oldest publish in flight; then the connection is given up
-	MaxInflight    int           // 64 publishes
-	MaxPacket      int           // 1 MiB, of what the upstream may send
-
-	Queue  Queue
-	Local  Local
-	Topics gateway.Topics
-	Logger *slog.Logger
-	Now    func() time.Time
-}
 
 // Bridge is the link to one upstream.
 type Bridge struct {
 	opts     Options
 	log      *slog.Logger
 	counters counters
-	backoff  backoff
-	server   int // index of the server in use: kept while it works
+	window   atomic.Pointer[window] // of the connection that drains; nil: none
 
-	mu        sync.Mutex
-	lastError string
+	// These belong to the goroutine of Run and what it joins.
+	backoff func(lasted time.Duration, f failure) time.Duration
+	servers servers
+	rate    limiter
+	suspect suspect
+	ceiling int // how far the window may grow fast
+
+	mu         sync.Mutex
+	lastError  string
+	server     string
+	waiting    string
+	retryAt    time.Time
+	certExpiry time.Time
 }
 
 type counters struct {
 	connected                                              atomic.Bool
 	epoch                                                  atomic.Uint64
 	sent, acked, received, parked, dropped, connects, fail atomic.Uint64
-	inflight                                               atomic.Int64
+	batches                                                atomic.Uint64
 }
 
 // New checks the options and fills in defaults. It opens nothing.
 func New(o Options) (*Bridge, error) {
-	if len(o.Servers) == 0 {
-		return nil, fmt.Errorf("upstream %q: no server", o.Name)
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("upstream %q: %w", o.Name, err)
 	}
-	for _, u := range o.Servers {
-		if u.Scheme != "mqtt" && u.Scheme != "mqtts" {
-			return nil, fmt.Errorf("upstream %q: server %s: scheme must be mqtt or mqtts", o.Name, u.Redacted())
-		}
-	}
-	setDefault(&o.KeepAlive, 30*time.Second)
-	setDefault(&o.ConnectTimeout, 15*time.Second)
-	setDefault(&o.WriteTimeout, 10*time.Second)
-	setDefault(&o.AckTimeout, 20*time.Second)
-	setDefault(&o.MaxInflight, 64)
-	setDefault(&o.MaxPacket, 1<<20)
-	if o.TLS == nil {
-		o.TLS = func() (*tls.Config, error) { return &tls.Config{MinVersion: tls.VersionTLS12}, nil }
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Bridge{opts: o, log: o.Logger.With("upstream", o.Name)}, nil
+	o = o.withDefaults()
+	return &Bridge{
+		opts: o, log: o.Logger.With("upstream", o.Name), backoff: (&backoff{spread: o.Spread}).next, servers: newServers(o.Servers),
+		rate: newLimiter(o.Rate), ceiling: o.MaxInflight,
+	}, nil
 }
 
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
-}
-
-// Run keeps the upstream connected until ctx ends. It then sends what the window holds, says goodbye, and returns nil.
+// Run keeps the upstream connected until ctx ends, or as far as a lazy start asks for it. It then sends what the window holds, says goodbye,
+// and returns nil.
 func (b *Bridge) Run(ctx context.Context) error {
 	b.mirror(false, 0, reasonStart)
+	if b.opts.Spread > 0 {
+		b.rest(ctx, waitRetry, rand.N(b.opts.Spread))
+	}
 	for ctx.Err() == nil {
+		if !b.awaitWork(ctx) {
+			break
+		}
 		began := time.Now()
-		err := b.epoch(ctx, b.opts.Servers[b.server])
+		err := b.epoch(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		b.failed(err)
-		wait := b.backoff.next(time.Since(began), classify(err))
-		b.log.Warn("upstream is not connected", "error", err, "retry_in", wait.Round(time.Millisecond))
-		b.server = (b.server + 1) % len(b.opts.Servers)
-		sleep(ctx, wait)
+		b.rest(ctx, waitRetry, b.pauseAfter(err, time.Since(began)))
 	}
 	return nil
+}
+
+// pauseAfter returns how long to wait after an epoch that lasted for lasted and ended with err, and turns to another server when it failed.
+func (b *Bridge) pauseAfter(err error, lasted time.Duration) time.Duration {
+	least := max(0, b.opts.MinReconnect-lasted)
+	if reason, ok := planned(err); ok {
+		b.log.Info("upstream was left", "reason", reason)
+		if reason == reasonPrimary {
+			b.servers.primary()
+		}
+		return least
+	}
+	b.failed(err)
+	b.servers.fail(time.Now())
+	wait := max(least, b.backoff(lasted, classify(err)))
+	b.log.Warn("upstream is not connected", "error", err, "retry_in", wait.Round(time.Millisecond))
+	return wait
 }
 
 func (b *Bridge) failed(err error) {
@@ -125,44 +98,90 @@ func (b *Bridge) failed(err error) {
 	b.mu.Unlock()
 }
 
-// Stats returns a snapshot; any goroutine may call it.
-func (b *Bridge) Stats() gateway.BridgeStats {
+func (b *Bridge) lastFailure() string {
 	b.mu.Lock()
-	last := b.lastError
-	b.mu.Unlock()
-	c := &b.counters
-	return gateway.BridgeStats{
-		Name: b.opts.Name, Connected: c.connected.Load(), Epoch: c.epoch.Load(),
-		Sent: c.sent.Load(), Acked: c.acked.Load(), Received: c.received.Load(), Parked: c.parked.Load(),
-		Dropped: c.dropped.Load(), Connects: c.connects.Load(), Failures: c.fail.Load(),
-		Inflight: int(c.inflight.Load()), LastError: last,
-	}
+	defer b.mu.Unlock()
+	return b.lastError
 }
 
-// failure is the class of a failed connection: it decides how long to wait.
-type failure uint8
-
+// What Stats says about waiting.
 const (
-	failNetwork failure = iota
-	failAuth            // the upstream refused the credentials or the client id
+	waitRetry = "retry"
+	waitLazy  = "lazy"
+	waitRate  = "rate"
 )
 
-func classify(err error) failure {
-	for _, refused := range []error{
-		packets.ErrorRefusedBadUsernameOrPassword, packets.ErrorRefusedNotAuthorised, packets.ErrorRefusedIDRejected,
-	} {
-		if errors.Is(err, refused) {
-			return failAuth
-		}
+// rest waits for d, and says why.
+func (b *Bridge) rest(ctx context.Context, why string, d time.Duration) {
+	if d <= 0 {
+		return
 	}
-	return failNetwork
-}
-
-func sleep(ctx context.Context, d time.Duration) {
+	b.waits(why, b.opts.Now().Add(d))
+	defer b.waits("", time.Time{})
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	}
+}
+
+func (b *Bridge) waits(why string, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting, b.retryAt = why, until
+}
+
+// lazyLook is how often a lazy upstream looks whether there is enough to send.
+const lazyLook = time.Second
+
+// awaitWork waits until there is a reason to connect; false when ctx ends before.
+func (b *Bridge) awaitWork(ctx context.Context) bool {
+	if !b.opts.Lazy.on() || b.worthIt() {
+		return true
+	}
+	b.waits(waitLazy, time.Time{})
+	defer b.waits("", time.Time{})
+	look := time.NewTicker(lazyLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-look.C:
+			if b.worthIt() {
+				return true
+			}
+		}
+	}
+}
+
+// worthIt reports whether a lane holds enough to connect for it.
+func (b *Bridge) worthIt() bool {
+	for _, l := range b.opts.Lanes {
+		records, oldest := l.Queue.Depth()
+		many := b.opts.Lazy.Records > 0 && records >= b.opts.Lazy.Records
+		old := b.opts.Lazy.After > 0 && records > 0 && !oldest.IsZero() && b.opts.Now().Sub(oldest) >= b.opts.Lazy.After
+		if many || old {
+			return true
+		}
+	}
+	return false
+}
+
+// Stats returns a snapshot; any goroutine may call it.
+func (b *Bridge) Stats() gateway.BridgeStats {
+	c := &b.counters
+	st := gateway.BridgeStats{
+		Name: b.opts.Name, Connected: c.connected.Load(), Epoch: c.epoch.Load(),
+		Sent: c.sent.Load(), Acked: c.acked.Load(), Received: c.received.Load(), Parked: c.parked.Load(),
+		Dropped: c.dropped.Load(), Connects: c.connects.Load(), Failures: c.fail.Load(), Batches: c.batches.Load(),
+	}
+	if w := b.window.Load(); w != nil {
+		st.Inflight = int(w.inflight.Load())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st.LastError, st.Server, st.Waiting, st.RetryAt, st.CertExpiry = b.lastError, b.server, b.waiting, b.retryAt, b.certExpiry
+	return st
 }

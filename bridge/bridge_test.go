@@ -16,7 +16,7 @@ import (
 
 func TestConnectCarriesWillOfItsEpoch(t *testing.T) {
 	u, q := newUpstream(t), newFakeQueue()
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: all})
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: all})
 	l, connect := u.accept(0)
 	if got := connect.body[:8]; !bytes.Equal(got[:7], []byte("\x00\x04MQTT\x04")) {
 		t.Errorf("CONNECT begins % x, want MQTT level 4", got)
@@ -36,7 +36,7 @@ func TestConnectCarriesWillOfItsEpoch(t *testing.T) {
 
 func TestStateTopicFollowsItsRoute(t *testing.T) {
 	u := newUpstream(t)
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue(), Out: []Route{
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), Out: []Route{
 		{Filter: "#", LocalPrefix: "tidegate/gw/", RemotePrefix: "site/7/", QoS: 1},
 	}})
 	l, _ := u.accept(0)
@@ -48,7 +48,7 @@ func TestStateTopicFollowsItsRoute(t *testing.T) {
 // TestLostConnectionAcknowledgesNothing is the mistake that paho's reconnection would make: tokens that succeed without a PUBACK.
 func TestLostConnectionAcknowledgesNothing(t *testing.T) {
 	u, q := newUpstream(t), newFakeQueue(text("a", "1"), text("a", "2"), text("a", "3"))
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: all})
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: all})
 	l, _ := u.welcome()
 	_, first, _ := l.expect(3).publishFields()
 	l.expect(3)
@@ -78,7 +78,7 @@ func TestLostConnectionAcknowledgesNothing(t *testing.T) {
 
 func TestAcknowledgesFromTheHead(t *testing.T) {
 	u, q := newUpstream(t), newFakeQueue(text("a", "1"), text("a", "2"), text("a", "3"))
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: all})
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: all})
 	l, _ := u.welcome()
 	var ids []uint16
 	for range 3 {
@@ -99,10 +99,10 @@ func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 		q.add(text("a", fmt.Sprint(i)))
 	}
 	u := newUpstream(t)
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: all, MaxInflight: 4})
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: all, MaxInflight: 4})
 	l, _ := u.welcome()
 	var ids []uint16
-	for range 5 { // the window, and the one that the sender holds while it waits for a place
+	for range 4 {
 		_, id, _ := l.expect(3).publishFields()
 		ids = append(ids, id)
 	}
@@ -115,7 +115,7 @@ func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 
 func TestRefusedFilterEndsTheConnection(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue(), In: []Route{{Filter: "x/#", QoS: 1}}})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), In: []Route{{Filter: "x/#", QoS: 1}}})
 	l, _ := u.accept(0)
 	f := l.expect(8)
 	l.send(0x90, f.body[0], f.body[1], 0x80)
@@ -125,7 +125,7 @@ func TestRefusedFilterEndsTheConnection(t *testing.T) {
 // TestOverlongSubackDoesNotPanic guards against an index beyond the filters inside paho.
 func TestOverlongSubackDoesNotPanic(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue(), In: []Route{{Filter: "x/#", QoS: 1}}})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), In: []Route{{Filter: "x/#", QoS: 1}}})
 	l, _ := u.accept(0)
 	f := l.expect(8)
 	l.send(0x90, f.body[0], f.body[1], 1, 1, 1, 1)
@@ -134,7 +134,7 @@ func TestOverlongSubackDoesNotPanic(t *testing.T) {
 
 func TestOversizedPacketEndsTheConnection(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue(), Out: all})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), Out: all})
 	l, _ := u.welcome()
 	if _, err := l.c.Write([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}); err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestOversizedPacketEndsTheConnection(t *testing.T) {
 
 func TestRefusedCredentialsAreAClassOfTheirOwn(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue()})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue())})
 	u.accept(5)
 	waitError(t, b, "not Authorized")
 }
@@ -170,7 +170,7 @@ func waitError(t *testing.T, b *running, want string) {
 func TestInboundIsConfirmedWhenItIsSafe(t *testing.T) {
 	u, local := newUpstream(t), newFakeLocal()
 	run(t, Options{
-		Servers: []*url.URL{u.url()}, Queue: newFakeQueue(), Local: local,
+		Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), Local: local,
 		In: []Route{{Filter: "cmd/#", RemotePrefix: "site/", LocalPrefix: "here/", QoS: 1}},
 	})
 	l, _ := u.accept(0)
@@ -204,7 +204,7 @@ func TestInboundIsConfirmedWhenItIsSafe(t *testing.T) {
 
 func TestStopConfirmsTheWindowAndSaysGoodbye(t *testing.T) {
 	u, q := newUpstream(t), newFakeQueue(text("a", "1"))
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: all})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: all})
 	l, _ := u.welcome()
 	_, id, _ := l.expect(3).publishFields()
 	b.stop()
@@ -224,7 +224,7 @@ func TestStopConfirmsTheWindowAndSaysGoodbye(t *testing.T) {
 
 func TestStopWhileTheUpstreamIsSilent(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Queue: newFakeQueue()})
+	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue())})
 	c, err := u.l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestStopWhileTheUpstreamIsSilent(t *testing.T) {
 
 func TestUnsendableRecordIsSetAside(t *testing.T) {
 	u, q := newUpstream(t), newFakeQueue(text(strings.Repeat("t", 65535), "x"), text("a", "next"))
-	run(t, Options{Servers: []*url.URL{u.url()}, Queue: q, Out: []Route{{Filter: "#", RemotePrefix: "p/", QoS: 1}}})
+	run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(q), Out: []Route{{Filter: "#", RemotePrefix: "p/", QoS: 1}}})
 	l, _ := u.welcome()
 	_, id, payload := l.expect(3).publishFields()
 	if payload != "next" {
@@ -271,7 +271,7 @@ func TestOutgoing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, m := range b.outgoing(&gateway.Record{Body: tt.body}) {
+			for _, m := range b.outgoing(nil, &gateway.Record{Body: tt.body}, 0, false) {
 				got = append(got, fmt.Sprint(m.Topic, " ", m.QoS, " ", m.Retain))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

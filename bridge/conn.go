@@ -1,11 +1,13 @@
 package bridge
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,27 @@ import (
 func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed func(error)) (*guardedConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
+	c, err := b.open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	b.noteCertificates(c)
+	g := &guardedConn{
+		Conn: c, failed: failed, writeTimeout: b.opts.WriteTimeout, maxPacket: b.opts.MaxPacket, maxSuback: 2 + filters,
+	}
+	g.r = bufio.NewReader(readerFunc(g.fill))
+	return g, nil
+}
+
+func (b *Bridge) open(ctx context.Context, server *url.URL) (net.Conn, error) {
+	if b.opts.Dial != nil {
+		return b.opts.Dial(ctx, server)
+	}
+	return b.dialPlain(ctx, server)
+}
+
+// dialPlain is the Dial that comes with the bridge.
+func (b *Bridge) dialPlain(ctx context.Context, server *url.URL) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: 15 * time.Second}
 	c, err := d.DialContext(ctx, "tcp", server.Host)
 	if err != nil {
@@ -25,13 +48,9 @@ func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed 
 		setUserTimeout(t, b.opts.WriteTimeout)
 	}
 	if server.Scheme == "mqtts" {
-		if c, err = b.handshake(ctx, c, server.Hostname()); err != nil {
-			return nil, err
-		}
+		return b.handshake(ctx, c, server.Hostname())
 	}
-	return &guardedConn{
-		Conn: c, failed: failed, writeTimeout: b.opts.WriteTimeout, maxPacket: b.opts.MaxPacket, maxSuback: 2 + filters,
-	}, nil
+	return c, nil
 }
 
 func (b *Bridge) handshake(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
@@ -64,18 +83,30 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) {
 }
 
 // guardedConn protects paho from its peer. Paho sets no deadline on acknowledgements and pings, allocates whatever length a
-// packet claims, and panics on a SUBACK that has more return codes than it asked filters for.
+// packet claims, and panics on a SUBACK that has more return codes than it asked filters for. It also reads a packet in three parts, which
+// costs three system calls without a buffer.
 type guardedConn struct {
 	net.Conn
+	r            *bufio.Reader
 	failed       func(error)
 	writeTimeout time.Duration
 	maxPacket    int // bytes of remaining length
 	maxSuback    int // bytes of a SUBACK's remaining length
 	scan         packetScan
+
+	mu       sync.Mutex
+	deadline time.Time // of writes, as last set
 }
 
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// SetWriteDeadline does nothing: each write has a deadline already, and paho would set it twice for each publish.
+func (c *guardedConn) SetWriteDeadline(time.Time) error { return nil }
+
 func (c *guardedConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+	if err := c.bound(time.Now()); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Write(p)
@@ -85,7 +116,21 @@ func (c *guardedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *guardedConn) Read(p []byte) (int, error) {
+// bound gives a write that begins now at least writeTimeout, and a quarter more at most: so the deadline need not be moved for each.
+func (c *guardedConn) bound(now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deadline.Sub(now) >= c.writeTimeout {
+		return nil
+	}
+	c.deadline = now.Add(c.writeTimeout + c.writeTimeout/4)
+	return c.Conn.SetWriteDeadline(c.deadline)
+}
+
+func (c *guardedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// fill reads from the network, before anybody has seen what comes.
+func (c *guardedConn) fill(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if bad := c.scan.check(p[:n], c.maxPacket, c.maxSuback); bad != nil {
 		n, err = 0, bad

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // stopGrace bounds what a stop may take to confirm the window and to say goodbye.
@@ -23,52 +25,75 @@ var errStopped = errors.New("stopped")
 
 // epoch is one connection: a number, a client that is used once, and the goroutines around it.
 type epoch struct {
-	b      *Bridge
-	n      uint64
-	client mqtt.Client
-	cancel context.CancelCauseFunc // ends the epoch with its cause
-	ctx    context.Context
-	slots  chan *inbound // received and not yet confirmed, in the order of arrival
-	conn   atomic.Pointer[guardedConn]
+	b       *Bridge
+	n       uint64
+	server  *url.URL
+	began   time.Time
+	expires time.Time // of the credentials; zero: never
+	client  mqtt.Client
+	run     context.Context         // ends when the bridge is to stop: the window is confirmed first
+	ctx     context.Context         // ends when the connection is of no use any more
+	cancel  context.CancelCauseFunc // ends ctx with its cause; only the first counts
+	leave   chan string             // asks for a farewell for this reason
+	slots   chan *inbound           // received and not yet confirmed, in the order of arrival
+	conn    atomic.Pointer[guardedConn]
+
+	suspect suspect // as it was when the epoch began
+	cleared bool    // the suspect was acknowledged; the acker's own until it is joined
+	head    *flight // that failed; the acker's own until it is joined
 }
 
-// epoch connects to server, replicates until something breaks or ctx ends, and returns why it ended.
-func (b *Bridge) epoch(ctx context.Context, server *url.URL) error {
-	n, err := b.opts.Queue.NextEpoch(ctx)
+// epoch connects, replicates until something breaks, ctx ends or there is a reason to leave, and returns why it ended.
+func (b *Bridge) epoch(ctx context.Context) error {
+	n, err := b.opts.NextEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("count the connection: %w", err)
 	}
-	e := &epoch{b: b, n: n, slots: make(chan *inbound, maxUnconfirmed)}
-	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	e := &epoch{
+		b: b, n: n, server: b.servers.url(), began: time.Now(), run: ctx, suspect: b.suspect,
+		leave: make(chan string, 1), slots: make(chan *inbound, maxUnconfirmed),
+	}
+	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer e.cancel(errStopped)
-	e.client = mqtt.NewClient(e.options(server))
-	if err := e.connect(server); err != nil {
+	defer context.AfterFunc(e.ctx, e.hangUp)()
+	patient := context.AfterFunc(ctx, func() { e.cancel(errStopped) })
+	defer patient()
+	if err := e.connect(); err != nil {
 		return err
 	}
 	b.counters.epoch.Store(n)
 	b.counters.connects.Add(1)
 
 	var wg sync.WaitGroup
-	wg.Go(func() { e.confirmInbound() })
-	err = e.serve(ctx, server)
+	wg.Go(e.confirmInbound)
+	if err = e.setUp(); err == nil {
+		patient() // from here on a stop leaves time for the window
+		err = e.serve()
+	}
 	e.cancel(err)
 	e.client.Disconnect(0)
 	wg.Wait()
 	return err
 }
 
-func (e *epoch) options(server *url.URL) *mqtt.ClientOptions {
-	o := mqtt.NewClientOptions()
-	o.Servers = []*url.URL{server}
-	o.SetClientID(e.b.opts.ClientID).SetUsername(e.b.opts.Username).SetProtocolVersion(mqttLevel311)
-	if e.b.opts.Password != nil {
-		o.SetPassword(e.b.opts.Password())
+// hangUp closes the connection under paho, which cannot be cancelled while it connects or a write is stuck.
+func (e *epoch) hangUp() {
+	if c := e.conn.Load(); c != nil {
+		c.Close()
 	}
-	o.SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false)
-	o.SetOrderMatters(true).SetAutoAckDisabled(true)
+}
+
+func (e *epoch) options(c Credentials) *mqtt.ClientOptions {
+	o := mqtt.NewClientOptions()
+	o.Servers = []*url.URL{e.server}
+	o.SetClientID(cmp.Or(c.ClientID, e.b.opts.ClientID)).SetUsername(c.Username).SetPassword(c.Password).SetProtocolVersion(mqttLevel311)
+	o.SetCleanSession(!e.b.opts.InboundPersistent).SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false)
+	o.SetOrderMatters(true).SetAutoAckDisabled(true).SetStore(noStore{})
 	o.SetKeepAlive(e.b.opts.KeepAlive).SetPingTimeout(min(10*time.Second, e.b.opts.KeepAlive))
-	o.SetConnectTimeout(e.b.opts.ConnectTimeout).SetWriteTimeout(e.b.opts.WriteTimeout)
-	o.SetBinaryWill(e.b.stateTopic(), e.b.statePayload(false, e.n, reasonLost), 1, true)
+	o.SetConnectTimeout(e.b.opts.ConnectTimeout).SetWriteTimeout(min(pahoPatience, e.b.opts.WriteTimeout))
+	if !e.b.opts.NoWill {
+		o.SetBinaryWill(e.b.stateTopic(), e.b.statePayload(false, e.n, reasonLost), byte(e.b.opts.atMost(1)), !e.b.opts.NoRetain)
+	}
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 		return e.dial(u)
 	})
@@ -86,70 +111,132 @@ func (e *epoch) dial(u *url.URL) (net.Conn, error) {
 		return nil, err
 	}
 	e.conn.Store(c)
+	if e.ctx.Err() != nil {
+		c.Close()
+	}
 	return c, nil
 }
 
-// connect waits for CONNACK. Paho's Connect cannot be cancelled, so a stop closes the connection under it.
-func (e *epoch) connect(server *url.URL) error {
-	defer context.AfterFunc(e.ctx, func() {
-		if c := e.conn.Load(); c != nil {
-			c.Close()
+// credentials asks for what this connection identifies itself with.
+func (e *epoch) credentials() (Credentials, error) {
+	o := &e.b.opts
+	if o.Credentials == nil {
+		c := Credentials{Username: o.Username}
+		if o.Password != nil {
+			c.Password = o.Password()
 		}
-	})()
+		return c, nil
+	}
+	c, err := o.Credentials(e.ctx)
+	if err != nil {
+		return c, fmt.Errorf("get credentials: %w", err)
+	}
+	e.expires = c.Expires
+	return c, nil
+}
+
+// connect waits for CONNACK.
+func (e *epoch) connect() error {
+	e.b.using(e.server)
+	c, err := e.credentials()
+	if err != nil {
+		return err
+	}
+	e.client = mqtt.NewClient(e.options(c))
 	if err := e.wait(e.ctx, e.client.Connect(), 2*e.b.opts.ConnectTimeout); err != nil {
 		e.client.Disconnect(0)
-		return fmt.Errorf("connect to %s: %w", server.Redacted(), err)
+		return fmt.Errorf("connect to %s: %w", e.server.Redacted(), err)
 	}
 	return nil
 }
 
-// serve subscribes, says that the gateway is there, and drains the queue until the epoch ends.
-func (e *epoch) serve(ctx context.Context, server *url.URL) error {
+// setUp subscribes, and says that the gateway is there.
+func (e *epoch) setUp() error {
 	if err := e.subscribe(); err != nil {
 		return err
 	}
-	birth := e.client.Publish(e.b.stateTopic(), 1, true, e.b.statePayload(true, e.n, ""))
-	if err := e.wait(e.ctx, birth, e.b.opts.AckTimeout); err != nil {
+	if err := e.publishState(e.ctx, e.b.statePayload(true, e.n, ""), e.b.opts.AckTimeout); err != nil {
 		return fmt.Errorf("publish birth: %w", err)
 	}
+	return nil
+}
+
+// serve drains the lanes until the epoch ends.
+func (e *epoch) serve() error {
 	e.b.counters.connected.Store(true)
 	e.b.mirror(true, e.n, "")
-	e.b.log.Info("upstream is connected", "server", server.Redacted(), "epoch", e.n)
+	e.b.log.Info("upstream is connected", "server", e.server.Redacted(), "epoch", e.n)
+	defer context.AfterFunc(e.run, func() {
+		grace := time.AfterFunc(stopGrace, func() { e.cancel(errStopped) })
+		context.AfterFunc(e.ctx, func() { grace.Stop() })
+	})()
+	var wg sync.WaitGroup
+	wg.Go(e.renew)
+	wg.Go(e.watchPrimary)
 	err := e.drain()
 	e.b.counters.connected.Store(false)
-	if ctx.Err() != nil {
-		e.goodbye()
-		e.b.mirror(false, e.n, reasonStopped)
-		return errStopped
+	reason := reasonLost
+	if farewell, ok := planned(err); ok {
+		reason = farewell
+		e.goodbye(reason)
 	}
-	e.b.mirror(false, e.n, reasonLost)
+	if e.run.Err() != nil {
+		reason = reasonStopped
+	}
+	e.b.mirror(false, e.n, reason)
+	e.cancel(err)
+	wg.Wait()
 	return err
 }
 
 // goodbye publishes the offline state itself, since a broker does not send the will of a client that says DISCONNECT.
-func (e *epoch) goodbye() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), stopGrace)
+func (e *epoch) goodbye(reason string) {
+	ctx, cancel := context.WithTimeoutCause(e.ctx, stopGrace, fmt.Errorf("no answer within %v", stopGrace))
 	defer cancel()
-	t := e.client.Publish(e.b.stateTopic(), 1, true, e.b.statePayload(false, e.n, reasonStopped))
-	if err := e.wait(ctx, t, stopGrace); err != nil {
+	if err := e.publishState(ctx, e.b.statePayload(false, e.n, reason), stopGrace); err != nil {
 		e.b.log.Warn("the upstream did not confirm the offline state", "error", err)
 	}
 	e.client.Disconnect(250) // milliseconds, for DISCONNECT itself to leave
 }
 
-// wait waits for a token, but never longer than the epoch or the timeout.
+// wait waits for a token, but never longer than ctx or the timeout: paho leaves some tokens open for ever.
 func (e *epoch) wait(ctx context.Context, t mqtt.Token, timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	return e.await(ctx, t, timer.C, timeout)
+}
+
+func (e *epoch) await(ctx context.Context, t mqtt.Token, late <-chan time.Time, timeout time.Duration) error {
 	select {
 	case <-t.Done():
-		if t.Error() != nil && ctx.Err() != nil {
-			return context.Cause(ctx) // says more than the token
+		if err := t.Error(); err != nil {
+			return because(ctx, err)
 		}
-		return t.Error()
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-timer.C:
+	case <-late:
 		return fmt.Errorf("no answer within %v", timeout)
 	}
 }
+
+// because returns the cause of ctx's end, which says more than the error of a token.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// noStore is paho's message store, which is not needed: what must not be lost is in the queues. Paho would keep in it what it gave up to send, until the
+// connection ends.
+type noStore struct{}
+
+// Open implements mqtt.Store, as do the others.
+func (noStore) Open()                             {}
+func (noStore) Put(string, packets.ControlPacket) {}
+func (noStore) Get(string) packets.ControlPacket  { return nil }
+func (noStore) All() []string                     { return nil }
+func (noStore) Del(string)                        {}
+func (noStore) Close()                            {}
+func (noStore) Reset()                            {}

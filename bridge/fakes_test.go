@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,14 +23,16 @@ type fakeQueue struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each change
 	list    []gateway.Delivery
-	acked   uint64
+	wake    func()
+	done    map[uint64]bool // acknowledged
+	acked   uint64          // through here without a break
 	acks    []uint64
 	parked  map[uint64]string
 	epochs  uint64
 }
 
 func newFakeQueue(bodies ...gateway.Body) *fakeQueue {
-	q := &fakeQueue{changed: make(chan struct{}), parked: map[uint64]string{}}
+	q := &fakeQueue{changed: make(chan struct{}), parked: map[uint64]string{}, done: map[uint64]bool{}}
 	for _, b := range bodies {
 		q.add(b)
 	}
@@ -48,38 +51,61 @@ func (q *fakeQueue) add(b gateway.Body) {
 func (q *fakeQueue) notify() {
 	close(q.changed)
 	q.changed = make(chan struct{})
+	if q.wake != nil {
+		q.wake()
+	}
 }
 
-func (q *fakeQueue) Attach() uint64 {
+func (q *fakeQueue) Open(wake func()) (acked, last uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.acked
+	q.wake = wake
+	return q.acked, uint64(len(q.list))
 }
 
-func (q *fakeQueue) Detach() {}
+func (q *fakeQueue) Detach() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wake = nil
+}
 
-func (q *fakeQueue) Read(ctx context.Context, after uint64, buf []gateway.Delivery) (int, error) {
-	for {
-		q.mu.Lock()
-		n := copy(buf, q.list[min(int(after), len(q.list)):])
-		changed := q.changed
-		q.mu.Unlock()
-		if n > 0 {
-			return n, nil
+func (q *fakeQueue) TryRead(after uint64, buf []gateway.Delivery) (n int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.list[min(int(after), len(q.list)):] {
+		if n == len(buf) {
+			break
 		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-changed:
+		if !q.done[d.Pos] {
+			buf[n] = d
+			n++
 		}
 	}
+	return n, nil
+}
+
+func (q *fakeQueue) Depth() (records uint64, oldest time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.list {
+		if !q.done[d.Pos] {
+			records++
+		}
+	}
+	if records > 0 {
+		oldest = q.list[0].Record.Time
+	}
+	return records, oldest
 }
 
 func (q *fakeQueue) Ack(pos uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.acks = append(q.acks, pos)
-	q.acked = max(q.acked, pos)
+	q.done[pos] = true
+	for q.done[q.acked+1] {
+		q.acked++
+	}
 	q.notify()
 }
 
@@ -96,6 +122,12 @@ func (q *fakeQueue) NextEpoch(context.Context) (uint64, error) {
 	defer q.mu.Unlock()
 	q.epochs++
 	return q.epochs, nil
+}
+
+func (q *fakeQueue) acksNow() []uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return append([]uint64(nil), q.acks...)
 }
 
 // waitAcks waits until n acknowledgements have come.
@@ -205,6 +237,32 @@ func (u *upstream) welcome() (l *link, birth string) {
 	return l, birth
 }
 
+// serveUntil answers a connection like a broker, and returns when a publish holds payload or the connection ends.
+func (u *upstream) serveUntil(c net.Conn, payload string) {
+	l := &link{u.t, c, bufio.NewReader(c)}
+	for {
+		f, err := l.read()
+		if err != nil {
+			return
+		}
+		switch f.kind() {
+		case 1:
+			_, err = c.Write([]byte{0x20, 2, 0, 0})
+		case 3:
+			_, id, got := f.publishFields()
+			if strings.Contains(got, payload) {
+				return
+			}
+			_, err = c.Write([]byte{0x40, 2, byte(id >> 8), byte(id)})
+		case 12:
+			_, err = c.Write([]byte{0xd0, 0})
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
 // link is one connection on the side of the fake upstream.
 type link struct {
 	t *testing.T
@@ -284,6 +342,23 @@ type running struct {
 // run starts a bridge; it is stopped at the end of the test.
 func run(t *testing.T, o Options) *running {
 	t.Helper()
+	return runTuned(t, o, func(*Bridge) {})
+}
+
+// impatient makes the bridge connect again at once.
+func impatient(b *Bridge) {
+	b.backoff = func(time.Duration, failure) time.Duration { return 0 }
+}
+
+// runTuned is run with a change to the bridge before it starts.
+func runTuned(t *testing.T, o Options, tune func(*Bridge)) *running {
+	t.Helper()
+	if o.NextEpoch == nil {
+		o.NextEpoch = newFakeQueue().NextEpoch
+		if len(o.Lanes) == 1 {
+			o.NextEpoch = o.Lanes[0].Queue.(*fakeQueue).NextEpoch
+		}
+	}
 	o.Name, o.ClientID = "cloud", "gw-cloud"
 	o.Topics = gateway.Topics{Base: "tidegate/gw"}
 	if o.Local == nil {
@@ -293,6 +368,7 @@ func run(t *testing.T, o Options) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tune(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{b, cancel, make(chan error, 1)}
 	go func() { r.ended <- b.Run(ctx) }()
@@ -326,3 +402,6 @@ func text(topic, payload string) *gateway.Message {
 }
 
 var all = []Route{{Filter: "#", QoS: 1}}
+
+// one makes q the only lane.
+func one(q *fakeQueue) []Lane { return []Lane{{Queue: q, Priority: PriorityNormal}} }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -28,14 +30,35 @@ type inbound struct {
 	done chan error // buffered: the local broker never waits for us
 }
 
-// subscribe asks for the inward routes, and takes a refused filter for what it is.
+// subscribe asks for the inward routes, in packets of no more filters than the upstream takes.
 func (e *epoch) subscribe() error {
-	if len(e.b.opts.In) == 0 {
-		return nil
+	filters := inwardFilters(e.b.opts.In)
+	names := slices.Sorted(maps.Keys(filters))
+	size := len(names)
+	if e.b.opts.SubscribeBatch > 0 {
+		size = e.b.opts.SubscribeBatch
 	}
-	filters := make(map[string]byte, len(e.b.opts.In))
-	for _, r := range e.b.opts.In {
+	for part := range slices.Chunk(names, max(1, size)) {
+		if err := e.subscribeTo(part, filters); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inwardFilters(routes []Route) map[string]byte {
+	filters := make(map[string]byte, len(routes))
+	for _, r := range routes {
 		filters[r.Remote()] = max(filters[r.Remote()], byte(r.QoS))
+	}
+	return filters
+}
+
+// subscribeTo sends one SUBSCRIBE, and takes a refused filter for what it is.
+func (e *epoch) subscribeTo(names []string, qos map[string]byte) error {
+	filters := make(map[string]byte, len(names))
+	for _, name := range names {
+		filters[name] = qos[name]
 	}
 	t := e.client.SubscribeMultiple(filters, nil)
 	if err := e.wait(e.ctx, t, e.b.opts.AckTimeout); err != nil {
@@ -76,15 +99,19 @@ func (e *epoch) receive(m mqtt.Message) {
 
 // incoming makes a record of an upstream's message; ok is false for one that no route asked for.
 func (b *Bridge) incoming(m mqtt.Message) (*gateway.Record, bool) {
-	r, local, ok := firstInward(b.opts.In, m.Topic())
-	if !ok {
+	r, local := firstInward(b.opts.In, m.Topic())
+	if r == nil {
 		return nil, false
+	}
+	retain := r.Retain.apply(m.Retained())
+	if _, _, _, command := b.opts.Topics.ParseCommand(local); command {
+		retain = m.Retained() // a retained command is refused for its flag, and no other may look like one
 	}
 	return &gateway.Record{
 		Time:   b.opts.Now(),
 		Origin: b.opts.Name,
 		Body: &gateway.Message{
-			Topic: local, Payload: m.Payload(), QoS: gateway.QoS(m.Qos()), Retain: r.Retain.apply(m.Retained()),
+			Topic: local, Payload: m.Payload(), QoS: gateway.QoS(m.Qos()), Retain: retain,
 		},
 	}, true
 }

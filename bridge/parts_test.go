@@ -64,8 +64,11 @@ func TestBackoffStaysInBounds(t *testing.T) {
 	if longest < backoffMax/2 {
 		t.Errorf("1000 failures and the longest wait was %v", longest)
 	}
-	if d := b.next(backoffCalm, failNetwork); d > 3*backoffMin {
+	if d := b.next(backoffCalm, failNetwork); d > backoffSpread {
 		t.Errorf("after a calm connection the wait is %v", d)
+	}
+	if d := b.next(0, failNetwork); d > 3*backoffSpread {
+		t.Errorf("after a calm connection the second wait is %v", d)
 	}
 	b = backoff{}
 	if d := b.next(0, failAuth); d < backoffAuth {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -27,14 +28,35 @@ func (r Retain) apply(flag bool) bool {
 	}
 }
 
+// Form is what a route makes of a record.
+type Form uint8
+
+// The forms.
+const (
+	FormMessage Form = iota // what was published, as it was published
+	FormPoints              // of a batch one message for each point, whatever its device publishes on the LAN
+	FormBatch               // many records in one message, see [Batch]
+)
+
+// Batch says how a route gathers records into messages. A message leaves when it is full or Linger has passed since its first record came.
+type Batch struct {
+	Topic      string        // on the upstream, complete: no prefix is put before it
+	MaxRecords int           // 500
+	MaxBytes   int           // 64 KiB, about: of the payload
+	Linger     time.Duration // 1 s
+}
+
 // Route maps topics between the two brokers. The topic on the local side is LocalPrefix plus what Filter matches, the topic on the
-// remote side is RemotePrefix plus the same.
+// remote side is RemotePrefix plus the same. The first route of the list that covers a topic is the one that counts.
 type Route struct {
 	Filter       string
 	LocalPrefix  string
 	RemotePrefix string
 	QoS          gateway.QoS // of sending, or of subscribing: 0 or 1
 	Retain       Retain
+	Lane         int  // outward: index of the lane whose queue holds its records
+	Form         Form // outward
+	Batch        Batch
 }
 
 // Local is the route's topic filter on the local broker.
@@ -57,6 +79,9 @@ func remap(topic, from, filter, to string) (string, bool) {
 	rest, found := strings.CutPrefix(topic, from)
 	if !found || !covers(filter, rest) {
 		return "", false
+	}
+	if from == to {
+		return topic, true
 	}
 	return to + rest, true
 }
@@ -86,22 +111,45 @@ func covers(filter, topic string) bool {
 	}
 }
 
-// firstOutward finds the first route that covers a local topic.
-func firstOutward(routes []Route, topic string) (Route, string, bool) {
-	for _, r := range routes {
-		if remote, ok := r.outward(topic); ok {
-			return r, remote, true
+// firstOutward finds the first route that covers a local topic; nil when none does.
+func firstOutward(routes []Route, topic string) (*Route, string) {
+	for i := range routes {
+		if remote, ok := routes[i].outward(topic); ok {
+			return &routes[i], remote
 		}
 	}
-	return Route{}, "", false
+	return nil, ""
 }
 
-// firstInward finds the first route that covers a remote topic.
-func firstInward(routes []Route, topic string) (Route, string, bool) {
-	for _, r := range routes {
-		if local, ok := r.inward(topic); ok {
-			return r, local, true
+// firstForPoint finds the first route that covers the topic of a device's point, or sends the device's points one by one.
+func firstForPoint(routes []Route, device, point string) (*Route, string) {
+	for i := range routes {
+		r := &routes[i]
+		if remote, ok := r.outward(point); ok {
+			return r, remote
+		}
+		if _, ok := r.outward(device); ok && r.Form == FormPoints {
+			return r, r.RemotePrefix + strings.TrimPrefix(point, r.LocalPrefix)
 		}
 	}
-	return Route{}, "", false
+	return nil, ""
+}
+
+// firstInward finds the first route that covers a remote topic; nil when none does.
+func firstInward(routes []Route, topic string) (*Route, string) {
+	for i := range routes {
+		if local, ok := routes[i].inward(topic); ok {
+			return &routes[i], local
+		}
+	}
+	return nil, ""
+}
+
+// RemoteTopic is where a message of the gateway's own goes on the upstream: mapped by the first route that covers its local topic, or as it
+// is, since it concerns the upstream whatever its routes are.
+func RemoteTopic(routes []Route, local string) string {
+	if r, remote := firstOutward(routes, local); r != nil {
+		return remote
+	}
+	return local
 }

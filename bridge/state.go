@@ -1,6 +1,12 @@
 package bridge
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/url"
+	"time"
+
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/payload"
 )
@@ -10,13 +16,23 @@ const (
 	reasonLost    = "connection lost"
 	reasonStopped = "stopped"
 	reasonStart   = "not connected yet"
+	reasonLazy    = "lazy"
+	reasonRenew   = "renewing credentials"
+	reasonPrimary = "moving to the primary server"
 )
 
-// stateTopic is where the upstream sees birth and last will: mapped like any other topic when a route covers it, so that it stands
-// beside the values, and as it is otherwise.
+// stateTopic is where the upstream sees birth and last will.
 func (b *Bridge) stateTopic() string {
-	local := b.opts.Topics.State()
-	if _, remote, ok := firstOutward(b.opts.Out, local); ok {
+	if b.opts.StateTopic != "" {
+		return b.opts.StateTopic
+	}
+	return b.own(b.opts.Topics.State())
+}
+
+// own maps a topic of the gateway itself like any other topic when a route covers it, so that it stands beside the values, and leaves it as
+// it is otherwise.
+func (b *Bridge) own(local string) string {
+	if r, remote := firstOutward(b.opts.Out, local); r != nil {
 		return remote
 	}
 	return local
@@ -24,6 +40,17 @@ func (b *Bridge) stateTopic() string {
 
 func (b *Bridge) statePayload(online bool, epoch uint64, reason string) []byte {
 	return payload.AppendState(nil, online, epoch, b.opts.Now(), reason)
+}
+
+// publishState publishes a birth or a farewell and waits until the upstream has it.
+func (e *epoch) publishState(ctx context.Context, state []byte, timeout time.Duration) error {
+	t := e.client.Publish(e.b.stateTopic(), byte(e.b.opts.atMost(1)), !e.b.opts.NoRetain, state)
+	return e.wait(ctx, t, timeout)
+}
+
+// publishStatus tells the upstream how the gateway is. It is not waited for: the next one comes soon, and only the newest counts.
+func (e *epoch) publishStatus() {
+	e.client.Publish(e.b.own(e.b.opts.Topics.Base+"/gateway/status"), 0, !e.b.opts.NoRetain, e.b.opts.Status())
 }
 
 // mirror shows the link's state on the LAN.
@@ -37,4 +64,26 @@ func (b *Bridge) mirror(online bool, epoch uint64, reason string) {
 			Retain:  true,
 		},
 	}, nil)
+}
+
+// using notes for the statistics which server is tried.
+func (b *Bridge) using(server *url.URL) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.server, b.certExpiry = server.Redacted(), time.Time{}
+}
+
+// noteCertificates notes for the statistics when the first of the server's certificates ends.
+func (b *Bridge) noteCertificates(c net.Conn) {
+	secure, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return
+	}
+	var first time.Time
+	for _, cert := range secure.ConnectionState().PeerCertificates {
+		first = earliest(first, cert.NotAfter)
+	}
+	b.mu.Lock()
+	b.certExpiry = first
+	b.mu.Unlock()
 }

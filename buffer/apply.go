@@ -63,6 +63,11 @@ func (a *applier) apply(g *group) error {
 	if err := a.insert(g); err != nil {
 		return fmt.Errorf("insert records: %w", err)
 	}
+	if g.wear != nil {
+		if err := g.wear(a); err != nil {
+			return err
+		}
+	}
 	return a.putMark(g)
 }
 
@@ -259,7 +264,7 @@ func (a *applier) putMark(g *group) error {
 		key   string
 		value uint64
 	}{{metaMark, g.mark}, {metaBase, g.base}, {metaClean, g.clean}} {
-		if err := a.exec(`INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)`, m.key, m.value); err != nil {
+		if err := a.putMeta(m.key, m.value); err != nil {
 			return err
 		}
 	}

@@ -110,6 +110,7 @@ func (s *Store) advance(q *queue) {
 	if q.advance() && !q.dirty {
 		s.cursorMoved(q)
 	}
+	s.roomIn(q)
 }
 
 // cursorMoved puts q on the list of those whose cursor changes with the next commit, within commit_interval.

@@ -3,6 +3,7 @@ package buffer
 import (
 	"cmp"
 	"database/sql"
+	"errors"
 	"slices"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -17,7 +18,7 @@ const (
 	sqlReadChunks = `
 		SELECT key, 0, back, body FROM chunk WHERE key BETWEEN ?1 AND ?2
 		UNION ALL
-		SELECT ref.key, 1, ref.back, chunk.body FROM ref CROSS JOIN chunk ON chunk.key = ref.chunk WHERE ref.key BETWEEN ?1 AND ?2
+		SELECT ref.key, 1, ref.back, chunk.body FROM ref LEFT JOIN chunk ON chunk.key = ref.chunk WHERE ref.key BETWEEN ?1 AND ?2
 		UNION ALL
 		SELECT key, 2, 1, body FROM gap WHERE key BETWEEN ?1 AND ?2
 		ORDER BY 1, 2`
@@ -64,6 +65,9 @@ type found struct {
 	last    uint64 // highest position in items
 	damaged []damage
 }
+
+// errNoChunk says that a reference leads nowhere.
+var errNoChunk = errors.New("the chunk that it is in is missing")
 
 // damage is a record or a chunk that cannot be read.
 type damage struct {
@@ -125,6 +129,12 @@ func (r *diskReader) segmentStart(q gateway.QueueID, pos uint64) (int64, error) 
 
 // add takes what a chunk holds for the queue within want.
 func (f *found) add(first uint64, body []byte, want span) {
+	if body == nil {
+		if first >= want.lo { // before that it may have been freed
+			f.damaged = append(f.damaged, damage{first, 1, []byte{}, errNoChunk})
+		}
+		return
+	}
 	from := len(f.items)
 	items, err := decodeChunk(body, f.queue, f.items)
 	if err != nil {

@@ -24,7 +24,8 @@ type entry struct {
 	done    func(error)
 	barrier bool
 	state   entryState
-	size    int       // about what rec takes
+	size    int       // about what rec takes in memory
+	cost    int       // about what rec takes on disk, in each of its queues
 	came    monotonic // when it was handed over
 	due     monotonic // when it has to be committed; 0: at once
 	one     [1]ref    // room for refs: most records have one consumer
@@ -44,13 +45,19 @@ type ref struct {
 // elidable reports whether e need not be written once all consumers have acknowledged it.
 func (e *entry) elidable() bool { return len(e.ops) == 0 && e.work == nil && !e.barrier }
 
+// isGap reports whether e tells of records that are missing.
+func (e *entry) isGap() bool {
+	_, gap := e.rec.Body.(*gateway.Gap)
+	return gap
+}
+
 // visible reports whether consumers may see e: what must be committed first is not shown before.
 func (e *entry) visible() bool { return !e.barrier || e.state == stored }
 
 // entryOverhead is about what an entry and its place in a queue take in memory beside the record.
 const entryOverhead = 256
 
-// sizeOf tells about how many bytes rec takes, in memory and as good as on disk.
+// sizeOf tells about how many bytes rec takes in memory.
 func sizeOf(rec *gateway.Record) int {
 	if rec == nil {
 		return entryOverhead
@@ -62,6 +69,28 @@ func sizeOf(rec *gateway.Record) int {
 		return entryOverhead + len(b.Topic) + 96*len(b.Readings)
 	default:
 		return entryOverhead
+	}
+}
+
+// Parts of costOf, from records as they are.
+const (
+	costRecord  = 28 // head, number, time, check sum, its part of the page
+	costReading = 14
+)
+
+// costOf tells about how many bytes rec takes on disk.
+func costOf(rec *gateway.Record) int {
+	switch b := rec.Body.(type) {
+	case *gateway.Message:
+		return costRecord + len(b.Topic) + len(b.Payload)
+	case *gateway.Batch:
+		n := costRecord + len(b.Topic) + costReading*len(b.Readings)
+		for _, name := range b.Names {
+			n += len(name) + 1
+		}
+		return n
+	default:
+		return costRecord
 	}
 }
 

@@ -5,9 +5,10 @@ type group struct {
 	entries []groupEntry
 	live    []live // references to write, of all entries
 	cursors []cursor
-	mark    uint64 // of reserved numbers; 0: stays as it is
-	base    uint64 // the number that was next when mark was chosen
-	clean   uint64 // 1: the gateway stops in order
+	mark    uint64               // of reserved numbers; 0: stays as it is
+	base    uint64               // the number that was next when mark was chosen
+	clean   uint64               // 1: the gateway stops in order
+	wear    func(*applier) error // stores what the disk has taken so far; nil: not now
 }
 
 // groupEntry is an entry and its part of live.
@@ -59,6 +60,9 @@ func (s *Store) take(g *group, limit int) {
 	s.ackDue = never
 	if s.reserving {
 		g.mark, g.base = s.seq+s.block, s.seq
+	}
+	if !g.empty() {
+		g.wear = s.tellWear(g.mark != 0)
 	}
 }
 

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	if path == "" {
 		os.Exit(m.Run())
 	}
-	roles := map[string]func(string) error{"publish": publishUntilKilled, "trace": commitUnderTrace, "faulty": commitOnFaultyDisk}
+	roles := map[string]func(string) error{"publish": publishUntilKilled, "trace": commitUnderTrace, "faulty": commitOnFaultyDisk, "flow": flowThroughFault}
 	if err := roles[os.Getenv(childRole)](path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -26,23 +26,53 @@ const (
 const checkTime = 100 * time.Millisecond
 
 // Open opens the buffer at o.Path, creates it or brings its schema up to date, and takes stock of what it holds. After a crash it
-// skips the sequence numbers that were reserved, and tells every upstream's queue with a gap record. It fails, and changes nothing,
-// when somebody else has the file open ([ErrInUse]), when it was written by a newer version ([ErrNewer]), when it is no buffer
-// ([ErrForeign]) or damaged ([ErrDamaged]).
+// skips the sequence numbers that were reserved, and tells every upstream's queue with a gap record. A damaged file is set aside
+// beside the new one that takes its place, under a name with the time; Run then saves from it what can be read. Open fails, and changes
+// nothing, when somebody else has the file open ([ErrInUse]), when it was written by a newer version ([ErrNewer]), when it is no buffer
+// ([ErrForeign]), or damaged where the options refuse that ([ErrDamaged]).
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := newStore(o)
-	if err := s.open(ctx); err != nil {
-		err = fmt.Errorf("open buffer %s: %w", o.Path, explain(err))
-		return nil, errors.Join(err, s.release())
+	s, err := openOrReplace(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("open buffer %s: %w", o.Path, err)
 	}
 	return s, nil
 }
 
+func openOrReplace(ctx context.Context, o Options) (*Store, error) {
+	lock, err := lockFile(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openLocked(ctx, o, lock)
+	if errors.Is(err, ErrDamaged) && !o.RefuseDamaged {
+		if err = setAside(ctx, o, err); err == nil {
+			s, err = openLocked(ctx, o, lock)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// openLocked opens the file, which nobody else can while lock is held.
+func openLocked(ctx context.Context, o Options, lock *os.File) (*Store, error) {
+	if err := finishAside(o.Path); err != nil {
+		return nil, err
+	}
+	s := newStore(o)
+	if err := s.open(ctx); err != nil {
+		return nil, explainFile(ctx, o.Path, errors.Join(err, s.release()))
+	}
+	s.lock = lock
+	return s, nil
+}
+
 func (s *Store) open(ctx context.Context) (err error) {
-	if s.lock, err = lockFile(s.opts.Path); err != nil {
+	if err := makeFile(s.opts.Path); err != nil {
 		return err
 	}
-	if err := makeFile(s.opts.Path); err != nil {
+	if err := known(s.opts.Path); err != nil {
 		return err
 	}
 	c, err := dial(ctx, s.opts.Path)
@@ -75,6 +105,32 @@ func makeFile(path string) error {
 	return f.Close()
 }
 
+// known tells of damage that SQLite would not see: what the last run has met, and a log without its database, which SQLite would delete.
+func known(path string) error {
+	if text, err := os.ReadFile(path + suspectSuffix); err == nil {
+		return fmt.Errorf("%w, as the gateway has met while it ran (%s): %s", ErrDamaged, strings.TrimSpace(string(text)), adviceDamaged)
+	}
+	db, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	log, err := os.Stat(path + "-wal")
+	switch {
+	case err != nil || log.Size() == 0:
+		return nil
+	case db.Size() == 0:
+		return fmt.Errorf("%w: it is empty, and its log is not: %s", ErrDamaged, adviceDamaged)
+	}
+	p, err := openPages(path)
+	if err != nil {
+		return err
+	}
+	if p.strange {
+		err = fmt.Errorf("%w: the log beside it belongs to another buffer: %s", ErrDamaged, adviceDamaged)
+	}
+	return errors.Join(err, p.close())
+}
+
 // prepare makes the schema what it has to be and loads what memory has to know.
 func (s *Store) prepare(ctx context.Context, c *conn) error {
 	steps, err := migrations()
@@ -96,6 +152,9 @@ func (s *Store) prepare(ctx context.Context, c *conn) error {
 	if err := c.migrate(version, steps); err != nil {
 		return err
 	}
+	if err := c.whole(); err != nil {
+		return err
+	}
 	return s.load(c)
 }
 
@@ -115,8 +174,28 @@ func (c *conn) check(ctx context.Context) error {
 	return fmt.Errorf("%w (%s): %s", ErrDamaged, lines[len(lines)-1], adviceDamaged)
 }
 
-// load reads what memory has to know: queues, epochs, the inbox.
+// whole looks whether all tables are there.
+func (c *conn) whole() error {
+	for _, name := range []string{
+		"meta", "queue", "chunk", "ref", "gap", "session", "subscription", "inbound", "received", "retained", "will", "command_state",
+		"command", "epoch", "dead",
+	} {
+		var n int
+		if err := c.c.QueryRowContext(context.Background(), `SELECT count(*) FROM sqlite_schema WHERE name = ?`, name).Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("%w: its table %s is missing: %s", ErrDamaged, name, adviceDamaged)
+		}
+	}
+	return nil
+}
+
+// load reads what memory has to know: queues, epochs, the inbox, how much is set aside.
 func (s *Store) load(c *conn) error {
+	if err := c.ints(`SELECT count(*) FROM dead`, &s.stats.Dead); err != nil {
+		return fmt.Errorf("count what was set aside: %w", err)
+	}
 	if err := s.loadQueues(c); err != nil {
 		return fmt.Errorf("load queues: %w", err)
 	}
@@ -132,6 +211,9 @@ func (s *Store) load(c *conn) error {
 	}
 	if err := s.loadInbox(c); err != nil {
 		return fmt.Errorf("load inbox: %w", err)
+	}
+	if err := s.loadLimits(c); err != nil {
+		return fmt.Errorf("load limits: %w", err)
 	}
 	return nil
 }
@@ -208,6 +290,7 @@ func (s *Store) begin() error {
 	if err != nil {
 		return err
 	}
+	s.resumeSalvage(m)
 	crashed := m.mark > 0 && !m.clean
 	s.seq, s.reserving = max(m.mark, 1), true
 	s.mark = s.seq + uint64(len(s.queues)) // for tellRestart: the commit below reserves them too
@@ -235,6 +318,9 @@ type meta struct {
 	store      string
 	mark, base uint64
 	clean      bool
+	salvage    string // name of a damaged file whose records are to be saved
+	salvaged   uint64 // through this seq of it they are
+	epochFloor uint64 // no epoch is lower
 }
 
 func (c *conn) meta() (m meta, err error) {
@@ -253,6 +339,12 @@ func (c *conn) meta() (m meta, err error) {
 			_, err = fmt.Sscan(value, &m.base)
 		case metaClean:
 			m.clean = value == "1"
+		case metaSalvage:
+			m.salvage = value
+		case metaSalvaged:
+			_, err = fmt.Sscan(value, &m.salvaged)
+		case metaEpoch:
+			_, err = fmt.Sscan(value, &m.epochFloor)
 		}
 		return err
 	}, `SELECT key, value FROM meta`)
@@ -292,11 +384,5 @@ func (s *Store) tellRestart(m meta) error {
 	return nil
 }
 
-// release gives back what a failed Open has taken.
-func (s *Store) release() error {
-	err := errors.Join(s.reader.close(), s.writer.conn.close())
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
-	}
-	return err
-}
+// release gives back what a failed Open has taken, but for the lock.
+func (s *Store) release() error { return errors.Join(s.reader.close(), s.writer.conn.close()) }

@@ -16,7 +16,7 @@ import (
 // refusedAs opens path, which must fail with want and a text that holds the given parts.
 func refusedAs(t *testing.T, path string, want error, parts ...string) {
 	t.Helper()
-	s, err := Open(context.Background(), Options{Path: path})
+	s, err := Open(context.Background(), Options{Path: path, RefuseDamaged: true})
 	if err == nil {
 		s.Close()
 		t.Fatal("it opens")
@@ -91,13 +91,13 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	refusedAs(t, path, ErrForeign, "move the file away")
 }
 
-func TestOpenRefusesDamage(t *testing.T) {
+func TestOpenRefusesDamageWhenToldTo(t *testing.T) {
 	tests := []struct {
 		name   string
 		damage func(b []byte) []byte
 		want   error
 	}{
-		{"the first page is zero", func(b []byte) []byte { clear(b[:pageSize]); return b }, ErrForeign},
+		{"the first page is zero", func(b []byte) []byte { clear(b[:pageSize]); return b }, ErrDamaged},
 		{"the second half is missing", func(b []byte) []byte { return b[:len(b)/2/pageSize*pageSize] }, ErrDamaged},
 		{"pages in the middle are zero", func(b []byte) []byte { clear(b[2*pageSize : 12*pageSize]); return b }, ErrDamaged},
 	}

@@ -22,10 +22,28 @@ type Options struct {
 	PendingRecords int
 	PendingBytes   int
 
+	// SessionLimits and UpstreamLimits hold for the queues of sessions and of upstreams, unless SetLimits says otherwise. None.
+	SessionLimits  Limits
+	UpstreamLimits Limits
+	BlockHold      time.Duration // how long a publisher whose queue is full is left without an answer, with Block; 30 s
+
+	// MinFree is how much of its disk the buffer leaves free: with less it grows no further. 64 MiB, or 5 % of the disk if that is less.
+	MinFree   int64
+	OrphanAge time.Duration // how long an upstream's queue is kept that the configuration no longer has; 168 h
+
+	// ClockSynced reports whether the wall clock is known to be right; nil: always. It is asked about once a second at most, from within
+	// the store's methods, so it must not call them. Nothing is dropped for its age while it says no.
+	ClockSynced func() bool
+
 	CacheBytes int // committed records kept in memory for the consumers that are online, all together; 8 MiB
+
+	RefuseDamaged bool // Open fails with ErrDamaged where it would set a damaged file aside
 
 	Logger *slog.Logger     // where to say what an operator should know; nowhere
 	Now    func() time.Time // the clock; time.Now
+
+	wall  func() time.Time                               // in tests, a wall clock apart from Now's
+	space func(path string) (free, total int64, _ error) // in tests, another disk
 }
 
 func (o Options) withDefaults() Options {
@@ -37,11 +55,22 @@ func (o Options) withDefaults() Options {
 	o.PendingRecords = orDefault(o.PendingRecords, 65536)
 	o.PendingBytes = orDefault(o.PendingBytes, 32<<20)
 	o.CacheBytes = orDefault(o.CacheBytes, 8<<20)
+	o.BlockHold = orDefault(o.BlockHold, 30*time.Second)
+	o.OrphanAge = orDefault(o.OrphanAge, 168*time.Hour)
+	if o.ClockSynced == nil {
+		o.ClockSynced = func() bool { return true }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.wall == nil {
+		o.wall = o.Now
+	}
+	if o.space == nil {
+		o.space = diskSpace
 	}
 	return o
 }

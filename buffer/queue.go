@@ -36,6 +36,20 @@ type queue struct {
 	head  int // index in slots of the one at tail
 	bytes int // of the records in slots
 
+	size   int64  // about what the deliveries take on disk, or will
+	inMem  uint64 // of these, deliveries in slots
+	sizeIn int64  // and what they take
+
+	limits  Limits
+	shut    bool              // a limit is reached, and nothing new is taken until there is some room
+	over    bool              // in the store's list of queues to be trimmed
+	holding int               // changes that wait for room here
+	drops   map[string]uint64 // dropped deliveries by reason
+	lost    notice            // the gap at the head
+	refused notice            // the gap at the end
+	fresh   freshness
+	orphan  orphan
+
 	online  bool
 	wake    func()
 	starved bool   // the consumer has seen the end and waits for wake
@@ -83,10 +97,25 @@ func (q *queue) push(e *entry, index int) (pos uint64) {
 		q.compact()
 	}
 	q.slots = append(q.slots, slot{e, int32(index)})
-	q.bytes += e.size
 	q.depth++
 	q.next++
+	q.size += int64(e.cost)
+	q.filled(e)
 	return q.next - 1
+}
+
+// filled notes that a slot has got e.
+func (q *queue) filled(e *entry) {
+	q.bytes += e.size
+	q.inMem++
+	q.sizeIn += int64(e.cost)
+}
+
+// emptied notes that a slot has lost e.
+func (q *queue) emptied(e *entry) {
+	q.bytes -= e.size
+	q.inMem--
+	q.sizeIn -= int64(e.cost)
 }
 
 func (q *queue) compact() {
@@ -100,7 +129,8 @@ func (q *queue) compact() {
 
 // clearSlot marks the position of a slot as done.
 func (q *queue) clearSlot(sl *slot) {
-	q.bytes -= sl.e.size
+	q.emptied(sl.e)
+	q.size -= int64(sl.e.cost)
 	*sl = slot{}
 	q.depth--
 }
@@ -108,7 +138,11 @@ func (q *queue) clearSlot(sl *slot) {
 // markDone notes that positions on disk are done, as far as that was not known.
 func (q *queue) markDone(lo, hi uint64) {
 	if lo = max(lo, q.acked+1); lo <= hi {
-		q.depth -= q.done.add(lo, hi)
+		n := q.done.add(lo, hi)
+		if onDisk := q.depth - q.inMem; onDisk > 0 { // what each one takes is not known any more
+			q.size -= int64(float64(q.size-q.sizeIn) * float64(n) / float64(onDisk))
+		}
+		q.depth -= n
 	}
 }
 
@@ -140,7 +174,7 @@ func (q *queue) advance() bool {
 func (q *queue) popSlot() {
 	sl := q.at(q.tail)
 	if sl.e != nil {
-		q.bytes -= sl.e.size
+		q.emptied(sl.e)
 	}
 	*sl = slot{}
 	q.head++
@@ -196,7 +230,7 @@ func (q *queue) readMemory(from uint64, buf []gateway.Delivery) int {
 		if !sl.e.visible() {
 			break
 		}
-		buf[n] = gateway.Delivery{Ref: sl.e.refs[sl.index].Ref, Pos: pos, Record: sl.e.rec}
+		buf[n] = gateway.Delivery{Ref: sl.e.refs[sl.index].Ref, Pos: pos, Record: q.told(pos, sl.e.rec)}
 		n++
 	}
 	return n
@@ -213,6 +247,7 @@ func (q *queue) readAhead(after uint64, buf []gateway.Delivery) int {
 		q.ahead[0] = gateway.Delivery{}
 		q.ahead = q.ahead[1:]
 		if d.Pos > q.acked && !q.done.has(d.Pos) {
+			d.Record = q.told(d.Pos, d.Record)
 			buf[n] = d
 			n++
 		}

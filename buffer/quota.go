@@ -15,6 +15,8 @@ const dropRecords = 1000
 
 func (q *queue) upstream() bool { return strings.HasPrefix(q.name, upstreamPrefix) }
 
+func (q *queue) session() bool { return strings.HasPrefix(q.name, sessionPrefix) }
+
 // gapRecord is a record that tells queue of what it will not get. It takes over the number of one of these.
 func (s *Store) gapRecord(seq uint64, gap gateway.Gap) *gateway.Record {
 	gap.Time = s.opts.Now()
@@ -35,30 +37,30 @@ func (s *Store) quotaReached() bool {
 	return pages+slack >= limit
 }
 
-// makeRoom drops the oldest records of the longest queue, so that the next attempt to commit finds room. In an upstream's queue a gap
-// record stays in their place. What the consumer has read and not acknowledged is never dropped, so a queue that is being drained is
-// left alone: its acknowledgements make room. It returns false when there is nothing to drop.
+// makeRoom drops the oldest records of one queue, so that the next attempt to commit finds room. In an upstream's queue a gap record
+// stays in their place. What the consumer has read and not acknowledged is never dropped, so a queue that is being drained is left alone:
+// its acknowledgements make room. It returns false when there is nothing to drop.
 func (s *Store) makeRoom() bool {
 	want := s.victim()
 	if want == nil {
 		return false
 	}
 	q := want.queue
-	list, err := s.oldestOnDisk(want)
+	h, err := s.oldestOnDisk(want)
 	if err != nil {
 		s.log.Error("the buffer is full, and what could be dropped cannot be read", "queue", q.name, "error", err)
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.dropped || q.acked != want.after || q.online && q.handed > q.acked {
+	if q.dropped || q.acked != h.after || q.holds() {
 		return true // its consumer came, and makes room itself
 	}
-	if len(list) == 1 && q.upstream() {
+	if h.overlay(q); len(h.list) == 1 && q.upstream() {
 		return false // the gap record would take its place
 	}
 	s.sayFull(q)
-	s.drop(q, list, want.hi)
+	s.drop(q, h, reasonSize)
 	return true
 }
 
@@ -67,23 +69,27 @@ func (s *Store) sayFull(q *queue) {
 	const often = monotonic(time.Minute)
 	if now := s.now(); s.saidFull == 0 || now-s.saidFull > often {
 		s.saidFull = now
-		s.log.Warn("the buffer has reached max_size, the oldest records are dropped", "max_size", s.opts.MaxSize, "queue", q.name)
+		why := "the buffer has reached max_size, the oldest records are dropped"
+		if s.room.small {
+			why = "the disk has no more room for the buffer, the oldest records are dropped"
+		}
+		s.log.Warn(why, "max_size", s.opts.MaxSize, "queue", q.name)
 	}
 }
 
-// oldestOnDisk reads what makeRoom may drop of a queue, and sets want.hi to the position through which that goes. It takes two
-// deliveries at least, so that the bytes of one are freed, the other's place being the gap's.
-func (s *Store) oldestOnDisk(want *wanted) (list []gateway.Delivery, err error) {
-	end := want.hi
-	for from := want.lo; from <= end && len(list) < 2; from = want.hi + 1 {
-		got, err := s.reader.read(want.queue.id, &wanted{span: span{from, end}}, dropRecords)
+// oldestOnDisk reads what may be dropped of a queue. It takes two deliveries at least, so that the bytes of one are freed, the other's
+// place being the gap's.
+func (s *Store) oldestOnDisk(want *wanted) (*head, error) {
+	h := &head{after: want.after, through: want.hi}
+	for from := want.lo; from <= want.hi && len(h.list) < 2; from = h.through + 1 {
+		got, err := s.reader.read(want.queue.id, &wanted{span: span{from, want.hi}}, dropRecords)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, got.parse()...)
-		want.hi = got.through
+		h.list = append(h.list, got.parse()...)
+		h.through = got.through
 	}
-	return list, nil
+	return h, nil
 }
 
 // droppable reports whether the queue's oldest records may be dropped to make room. It is asked at each failure: a consumer that is there
@@ -92,7 +98,7 @@ func (q *queue) droppable() bool {
 	advanced := q.acked != q.ackedBefore
 	q.ackedBefore = q.acked
 	switch {
-	case q.inbox || min(q.lastRow, q.tail-1) <= q.acked:
+	case q.inbox || min(q.lastRow, q.tail-1) <= q.acked, q.upstream() && q.limits.Full != DropOldest:
 		return false
 	case q.online:
 		return q.handed <= q.acked && !advanced
@@ -100,66 +106,47 @@ func (q *queue) droppable() bool {
 	return true
 }
 
-// victim returns what to look at to drop something: the begin of the longest queue, nil when there is none.
+// sessionShare is the part of max_size, one in so many, that sessions may take from upstreams when the file is full.
+const sessionShare = 4
+
+// victim returns what to look at to drop something: the begin of a queue, nil when there is none. max_size is the upstreams', so sessions
+// that together hold more than their share of it make room first; else upstreams do, so that no long outage empties the sessions.
 func (s *Store) victim() *wanted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var longest *queue
+	var session, upstream *queue // the largest of each kind
+	var sessions int64
 	for _, q := range s.queues {
-		if q == nil || q.dropped || !q.droppable() {
+		if q == nil || q.dropped {
 			continue
 		}
-		if longest == nil || q.depth > longest.depth {
-			longest = q
+		if !q.upstream() {
+			sessions += q.size
+		}
+		switch {
+		case !q.droppable():
+		case q.upstream():
+			upstream = larger(upstream, q)
+		default:
+			session = larger(session, q)
 		}
 	}
-	if longest == nil {
+	q := upstream
+	if q == nil || session != nil && sessions > s.opts.MaxSize/sessionShare {
+		q = session
+	}
+	if q == nil {
 		return nil
 	}
-	return &wanted{queue: longest, span: span{longest.acked + 1, min(longest.lastRow, longest.tail-1)}, after: longest.acked}
+	return &wanted{queue: q, span: span{q.acked + 1, min(q.lastRow, q.tail-1)}, after: q.acked}
 }
 
-// drop acknowledges list, the first deliveries of q, in place of its consumer. There is nothing else up to position through.
-func (s *Store) drop(q *queue, list []gateway.Delivery, through uint64) {
-	for i := range list {
-		if _, gap := list[i].Record.Body.(*gateway.Gap); !gap {
-			s.stats.Dropped++
-		}
+// larger returns the one of two queues that holds more bytes. The first may be nil.
+func larger(a, b *queue) *queue {
+	if a == nil || b.size > a.size {
+		return b
 	}
-	if len(list) == 0 || !q.upstream() {
-		q.markDone(q.acked+1, through)
-		s.advance(q)
-		return
-	}
-	first, last := list[0], list[len(list)-1]
-	rec := s.gapRecord(last.Record.Seq, gateway.Gap{
-		Queue: q.name, From: gapStart(first.Record), To: last.Record.Seq, Count: gapCount(list), Reason: "size",
-	})
-	at := live{queue: q, pos: last.Pos, ref: last.Ref}
-	e := &entry{work: func(a *applier) error { return a.putGap(at, rec) }, came: s.now(), size: entryOverhead}
-	s.list.insert(e, s.list.head) // belongs to the next group, however small
-	q.markDone(q.acked+1, last.Pos-1)
-	s.advance(q)
-}
-
-// gapStart returns the first number that is missing when rec is dropped: a gap that is dropped lives on in the next one.
-func gapStart(rec *gateway.Record) uint64 {
-	if gap, ok := rec.Body.(*gateway.Gap); ok && gap.Count > 0 {
-		return gap.From
-	}
-	return rec.Seq
-}
-
-// gapCount returns how many records are missing when list is dropped.
-func gapCount(list []gateway.Delivery) (n uint64) {
-	for _, d := range list {
-		if gap, ok := d.Record.Body.(*gateway.Gap); ok {
-			n += gap.Count
-		} else {
-			n++
-		}
-	}
-	return n
+	return a
 }
 
 // putGap stores a gap record in the place of a delivery.
@@ -206,27 +193,19 @@ func (s *Store) sheddable(e *entry) bool {
 // shedOne drops e. In upstreams' queues it becomes a gap, or part of the one before it.
 func (s *Store) shedOne(e *entry) {
 	for i := range e.refs {
-		if r := &e.refs[i]; !r.acked && r.queue.upstream() && !s.widenGap(r, e.rec.Seq) {
-			s.gapAt(r, e)
+		r := &e.refs[i]
+		if r.acked {
+			continue
+		}
+		q := r.queue
+		q.count(reasonMemory, 1)
+		if q.upstream() && !s.widenGap(r, e.rec.Seq) {
+			rec := s.gapRecord(e.rec.Seq, gateway.Gap{Queue: q.name, From: e.rec.Seq, To: e.rec.Seq, Count: 1, Reason: reasonMemory})
+			q.gap, q.gapEnd = s.gapAt(q.at(r.pos), live{queue: q, pos: r.pos, ref: r.Ref}, rec), r.pos
 		}
 	}
 	s.discard(e)
 	s.stats.Dropped++
-}
-
-// gapAt puts a new gap record in the place of e at r.
-func (s *Store) gapAt(r *ref, e *entry) {
-	q := r.queue
-	rec := s.gapRecord(e.rec.Seq, gateway.Gap{Queue: q.name, From: e.rec.Seq, To: e.rec.Seq, Count: 1, Reason: "memory"})
-	g := &entry{rec: rec, left: 1, size: sizeOf(rec), came: e.came, due: e.due}
-	g.refs = append(g.one[:0], ref{queue: q, pos: r.pos, Ref: r.Ref})
-	sl := q.at(r.pos)
-	q.bytes += g.size - e.size
-	*sl = slot{g, 0}
-	s.list.insert(g, e)
-	r.acked = true // e is done with; the gap is not
-	e.left--
-	q.gap, q.gapEnd = g, r.pos
 }
 
 // widenGap makes the gap record before r cover it too, when nothing lies between them and no consumer has seen it.

@@ -68,6 +68,7 @@ func (s *Store) fetch(want *wanted, n int) error {
 	q := want.queue
 	got, err := s.reader.read(q.id, want, n)
 	if err != nil {
+		s.suspect(err)
 		return fmt.Errorf("read queue %s: %w", q.name, err)
 	}
 	deliveries := got.parse()
@@ -76,7 +77,7 @@ func (s *Store) fetch(want *wanted, n int) error {
 	if q.dropped {
 		return nil
 	}
-	at := want.lo
+	acked, at := q.acked, want.lo
 	for i := range deliveries {
 		q.skipTo(at, deliveries[i].Pos)
 		at = deliveries[i].Pos + 1
@@ -87,7 +88,9 @@ func (s *Store) fetch(want *wanted, n int) error {
 		q.boundary = got.through + 1
 	}
 	for i := range got.damaged {
-		s.bury(q, &got.damaged[i])
+		if got.damaged[i].pos > acked { // else it may have been freed while it was read
+			s.bury(q, &got.damaged[i])
+		}
 	}
 	s.advance(q)
 	q.ahead, q.aheadFrom = deliveries, want.after
@@ -97,6 +100,7 @@ func (s *Store) fetch(want *wanted, n int) error {
 // bury puts into dead what cannot be read. Its positions were skipped already.
 func (s *Store) bury(q *queue, d *damage) {
 	s.stats.Damaged += d.count
+	s.stats.Dead = min(s.stats.Dead+1, deadRows)
 	s.log.Error("record is damaged and was set aside", "queue", q.name, "position", d.pos, "error", d.err)
 	name, now := q.name, s.opts.Now()
 	s.append(&entry{work: func(a *applier) error { return a.putDead(name, d.pos, now, d.err.Error(), d.body) }})

@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -76,6 +77,9 @@ const adviceDamaged = "move the file and its -wal away, to save what can be save
 
 // explain says in words what to do about an error of SQLite at Open.
 func explain(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return err
+	}
 	switch code(err) {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w (%w): move the file away; the gateway starts a new one", ErrForeign, err)

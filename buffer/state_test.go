@@ -301,8 +301,8 @@ func TestStats(t *testing.T) {
 			t.Helper()
 			st := c.Stats()
 			want := []gateway.QueueStats{
-				{Name: "upstream/x", Depth: 2, Oldest: old.Time, Online: true},
-				{Name: "session/s", Depth: 1, Oldest: oldest},
+				{Name: "upstream/x", Depth: 2, Oldest: old.Time, Online: true, Bytes: 2 * (costRecord + 6)},
+				{Name: "session/s", Depth: 1, Oldest: oldest, Bytes: costRecord + 6},
 			}
 			if diff := cmp.Diff(want, st.Queues); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", when, diff)

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"maps"
 	"os"
 	"time"
 
@@ -37,7 +38,9 @@ func (s *Store) snapshot() (stats gateway.BufferStats, unknown []lookup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats = s.stats
-	stats.Pending = s.list.n + s.inHand
+	stats.Pending = s.list.n + s.inHand + len(s.held)
+	stats.Failing = s.failing
+	stats.WearBytes, stats.WearSince = s.wear.bytes+stats.BytesOut, s.wear.since
 	stats.Queues = make([]gateway.QueueStats, 0, len(s.names))
 	for _, q := range s.queues {
 		if q == nil || q.dropped {
@@ -48,7 +51,10 @@ func (s *Store) snapshot() (stats gateway.BufferStats, unknown []lookup) {
 			from := q.done.after(q.acked + 1)
 			unknown = append(unknown, lookup{len(stats.Queues), &wanted{queue: q, span: span{from, q.tail - 1}}})
 		}
-		stats.Queues = append(stats.Queues, gateway.QueueStats{Name: q.name, Depth: q.depth, Oldest: oldest, Online: q.online})
+		stats.Queues = append(stats.Queues, gateway.QueueStats{
+			Name: q.name, Depth: q.depth, Oldest: oldest, Online: q.online,
+			Bytes: q.size, Dropped: maps.Clone(q.drops), Orphan: q.orphan.since,
+		})
 	}
 	return stats, unknown
 }

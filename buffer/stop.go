@@ -13,6 +13,7 @@ const stopAttempts = 10
 func (s *Store) finish() error {
 	s.mu.Lock()
 	s.shut()
+	s.abortHeld()
 	s.mu.Unlock()
 	g := &s.writer.group
 	var err error
@@ -47,7 +48,7 @@ func (s *Store) takeToStop(g *group) (last bool) {
 	if s.list.n > 0 {
 		return false
 	}
-	g.mark, g.base, g.clean = s.seq, s.seq, 1
+	g.mark, g.base, g.clean, g.wear = s.seq, s.seq, 1, s.tellWear(true)
 	return true
 }
 
@@ -65,6 +66,7 @@ func (s *Store) abort() {
 		s.call(e.done, ErrClosed)
 		e.done = nil
 	}
+	s.abortHeld()
 }
 
 // Close gives the file back. Run must have returned; without it, what is pending is lost, and those who wait are told. Closing twice does

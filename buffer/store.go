@@ -54,13 +54,27 @@ type Store struct {
 	list    entryList
 	kept    map[string]*entry // by topic: pending changes of retained messages that a later one replaces
 
+	clock  clock
+	over   []*queue // have more than their limits allow
+	strict bool     // there are upstreams that do not drop their oldest
+	tight  bool     // the file is nearly full
+	held   []held   // changes whose publishers wait for room
+
+	heldBytes int // that they take in memory
+
+	lookAt  monotonic // when to look for what has expired
+	claimed bool      // the configuration has said which queues it wants
+	wear    wear
+	room    room
+
 	inHand, inHandBytes int // entries in the group that is being committed, and their size
 
-	nextDue monotonic // no later than the earliest due time in list
-	ackDue  monotonic // when acknowledgements are to be committed
-	retryAt monotonic // not before this, while commits fail
-	failing bool
-	full    bool // the last failure was for want of room
+	nextDue     monotonic // no later than the earliest due time in list
+	ackDue      monotonic // when acknowledgements are to be committed
+	retryAt     monotonic // not before this, while commits fail
+	failing     bool
+	full        bool // the last failure was for want of room
+	saidFailing bool // the log was told that commits fail
 
 	saidFull monotonic // when the log was told last that records are dropped; 0: never
 	online   int       // consumers that are attached
@@ -68,7 +82,12 @@ type Store struct {
 	seq, mark uint64 // next number; the first that is not reserved
 	reserving bool   // the next block is under way
 	epochs    map[string]uint64
-	started   map[uint64]bool // positions of commands in the inbox that were begun
+
+	epochFloor uint64          // no epoch is lower; 0 but in a file that has taken the place of a damaged one
+	salvage    *salvage        // of that one; nil when there is nothing to save
+	suspected  bool            // the file is damaged, as the next start will know
+	hurt       chan struct{}   // closed then
+	started    map[uint64]bool // positions of commands in the inbox that were begun
 
 	calls []call
 	wakes []*queue
@@ -81,7 +100,7 @@ func newStore(o Options) *Store {
 	o = o.withDefaults()
 	return &Store{
 		opts: o, log: o.Logger, start: o.Now(), block: seqBlock,
-		kick: make(chan struct{}, 1), bell: make(chan struct{}, 1), closed: make(chan struct{}),
+		kick: make(chan struct{}, 1), bell: make(chan struct{}, 1), closed: make(chan struct{}), hurt: make(chan struct{}),
 		names: map[string]*queue{}, queues: make([]*queue, 1), kept: map[string]*entry{},
 		nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
 	}
@@ -117,6 +136,7 @@ func (s *Store) makeQueue(name string) *queue {
 	if id := gateway.QueueID(len(s.queues)); id <= maxQueue && (len(s.free) == 0 || id < 1024) {
 		q := newQueue(id, name, 0, 1)
 		s.queues = append(s.queues, q)
+		s.limit(q, s.defaultLimits(q))
 		return q
 	}
 	if len(s.free) == 0 {
@@ -126,6 +146,7 @@ func (s *Store) makeQueue(name string) *queue {
 	s.free = s.free[1:]
 	q := newQueue(old.id, name, old.durableNext-1, old.durableNext)
 	s.queues[q.id] = q
+	s.limit(q, s.defaultLimits(q))
 	return q
 }
 
@@ -140,9 +161,10 @@ func (s *Store) byID(id gateway.QueueID) *queue {
 	return nil
 }
 
-// Commit takes a change. It stamps the record's Seq before it returns. done, which may be nil, is called once, on a goroutine of the
-// store: with nil when each durable consumer has acknowledged the record or the change is committed and synchronised, with an error
-// when the store has closed before that. Commit does not wait for the disk. The slice c.Ops is kept until then.
+// Commit takes a change. It stamps the record's Seq and ClockUnset before it returns. done, which may be nil, is called once, on a
+// goroutine of the store: with nil when each durable consumer has acknowledged the record, or a limit has dropped it, or the change is
+// committed and synchronised; with [ErrFull] when nothing of it was taken; with another error when the store has closed before that. Commit
+// does not wait for the disk. The slice c.Ops is kept until then.
 func (s *Store) Commit(c *gateway.Change, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,12 +172,23 @@ func (s *Store) Commit(c *gateway.Change, done func(error)) {
 		s.call(done, ErrClosed)
 		return
 	}
+	now := s.now()
+	s.watchClock(now)
 	if c.Record != nil && !s.stamp(c.Record) {
 		s.stats.Dropped++
 		s.call(done, errSeq)
 		return
 	}
-	e := &entry{rec: c.Record, ops: c.Ops, done: done, barrier: c.Barrier, came: s.now()}
+	if done != nil && s.mustWait(c) {
+		s.hold(c, done, now)
+		return
+	}
+	s.admit(c, done, now)
+}
+
+// admit gives a change its place in the order.
+func (s *Store) admit(c *gateway.Change, done func(error), now monotonic) {
+	e := &entry{rec: c.Record, ops: c.Ops, done: done, barrier: c.Barrier, came: now}
 	s.address(e, c)
 	s.foresee(c.Ops)
 	if len(e.refs) == 0 && len(e.ops) == 0 {
@@ -172,7 +205,7 @@ func (s *Store) stamp(rec *gateway.Record) bool {
 	if s.seq >= s.mark {
 		return false
 	}
-	rec.Seq = s.seq
+	rec.Seq, rec.ClockUnset = s.seq, s.clockUnset(rec, s.now())
 	s.seq++
 	if !s.reserving && s.mark-s.seq < s.block/2 {
 		s.reserving = true
@@ -181,23 +214,40 @@ func (s *Store) stamp(rec *gateway.Record) bool {
 	return true
 }
 
-// address gives e its place in the queue of each consumer.
+// address gives e its place in the queue of each consumer that has room.
 func (s *Store) address(e *entry, c *gateway.Change) {
 	e.size = sizeOf(e.rec)
 	if c.Record == nil {
 		return
 	}
+	e.cost = costOf(e.rec)
 	e.refs = e.one[:0]
 	for _, to := range c.To {
-		if q := s.byID(to.Queue); q != nil {
+		q := s.byID(to.Queue)
+		switch {
+		case q == nil:
+		case !e.isGap() && !e.goesTo(q) && s.refuses(q):
+			s.refuse(q, c.Record)
+		default:
 			pos := q.push(e, len(e.refs))
 			e.refs = append(e.refs, ref{queue: q, pos: pos, Ref: to})
+			s.noteOver(q)
 		}
 	}
 	e.left = len(e.refs)
 	if e.left > 0 {
 		s.stats.Appended++
 	}
+}
+
+// goesTo reports whether e has a place in q already: a record that becomes several messages has several, all of them or none.
+func (e *entry) goesTo(q *queue) bool {
+	for i := range e.refs {
+		if e.refs[i].queue == q {
+			return true
+		}
+	}
+	return false
 }
 
 // coalesce replaces the pending change of the same retained message, when nobody waits for either.

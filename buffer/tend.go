@@ -10,6 +10,7 @@ import (
 const (
 	shrinkFrom = 1024
 	shrinkStep = 512
+	tidyShare  = 4 // of the file, one page in so many: with more of them free, an idle file is made smaller though it holds a backlog
 )
 
 // tend looks after the file once those who waited have been told: it gives back the pages of a backlog that is drained, and empties a long
@@ -21,15 +22,52 @@ func (w *writer) tend(s *Store, freed bool) {
 	shrunk := false
 	w.freed = w.freed || freed
 	if w.freed && s.drained() {
-		var err error
-		if shrunk, err = w.shrink(s); err != nil {
-			s.log.Warn("the buffer's file cannot be made smaller", "path", s.opts.Path, "error", err)
-		}
+		shrunk = w.shrinkWhile(s, s.drained)
 	}
 	longLog := min(checkpointPages, int(reserve(s.opts.MaxSize)/2/pageSize))
 	if !shrunk && w.meter.log-w.meter.restored < longLog {
 		return
 	}
+	w.emptyLog(s)
+}
+
+// shrinkWhile gives free pages back as long as while says so, and reports whether it did.
+func (w *writer) shrinkWhile(s *Store, while func() bool) bool {
+	shrunk, err := w.shrink(while)
+	if err != nil {
+		s.log.Warn("the buffer's file cannot be made smaller", "path", s.opts.Path, "error", err)
+	}
+	return shrunk
+}
+
+// tidy gives free pages back when nothing was committed since it was called last, and they are more than a quarter of the file: what is
+// left of a backlog that is not drained may stay for long.
+func (w *writer) tidy(s *Store) {
+	s.mu.Lock()
+	idle := w.tidied == s.stats.Commits && s.list.n == 0
+	w.tidied = s.stats.Commits
+	s.mu.Unlock()
+	if w.conn == nil || !w.freed || !idle {
+		return
+	}
+	var have, free int
+	if w.ints(`PRAGMA page_count`, &have) != nil || w.ints(`PRAGMA freelist_count`, &free) != nil || free < have/tidyShare {
+		return
+	}
+	if w.shrinkWhile(s, s.quiet) {
+		w.emptyLog(s)
+	}
+}
+
+// quiet reports whether nothing waits for the disk.
+func (s *Store) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list.n == 0
+}
+
+// emptyLog puts the log into the database.
+func (w *writer) emptyLog(s *Store) {
 	if err := w.checkpoint("PASSIVE"); err != nil {
 		s.log.Warn("the log of the buffer cannot be emptied into its file", "path", s.opts.Path, "error", err)
 	}
@@ -63,7 +101,7 @@ func (s *Store) drained() bool {
 }
 
 // shrink gives free pages back, as long as nobody wants to commit.
-func (w *writer) shrink(s *Store) (shrunk bool, err error) {
+func (w *writer) shrink(while func() bool) (shrunk bool, err error) {
 	var free int
 	if err := w.ints(`PRAGMA freelist_count`, &free); err != nil {
 		return false, err
@@ -72,7 +110,7 @@ func (w *writer) shrink(s *Store) (shrunk bool, err error) {
 		w.freed = false
 		return false, nil
 	}
-	for ; free >= shrinkFrom && s.drained(); free -= shrinkStep {
+	for ; free >= shrinkFrom && while(); free -= shrinkStep {
 		err := w.meter.around(func() error {
 			return w.each(func(*sql.Rows) error { return nil }, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, shrinkStep))
 		})

@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/payload"
@@ -12,21 +13,81 @@ import (
 type Upstream struct {
 	store *Store
 	name  string
+	lane  string
 	queue gateway.QueueID
 	wake  chan struct{}
 }
 
 // Upstream returns the queue of the upstream of that name, and makes it on first use. Only one consumer at a time may use it.
-func (s *Store) Upstream(name string) *Upstream {
-	return &Upstream{store: s, name: name, queue: s.Queue(upstreamPrefix + name), wake: make(chan struct{}, 1)}
+func (s *Store) Upstream(name string) *Upstream { return s.UpstreamLane(name, "") }
+
+// UpstreamLane returns the queue of one of an upstream's lanes, and makes it on first use; lane "" is the queue that Upstream returns. Each
+// lane has an order of its own. The number of connections is the upstream's, whichever lane counts them.
+func (s *Store) UpstreamLane(name, lane string) *Upstream {
+	return &Upstream{
+		store: s, name: name, lane: lane, queue: s.Queue(UpstreamQueue(name, lane)), wake: make(chan struct{}, 1),
+	}
 }
 
 // Queue returns the id under which records are committed for this upstream.
 func (u *Upstream) Queue() gateway.QueueID { return u.queue }
 
+// Last returns the position of the newest delivery, 0 before the first.
+func (u *Upstream) Last() uint64 {
+	u.store.mu.Lock()
+	defer u.store.mu.Unlock()
+	if q := u.store.byID(u.queue); q != nil {
+		return q.next - 1
+	}
+	return 0
+}
+
 // Attach makes the upstream online and returns the position through which its queue is acknowledged.
 func (u *Upstream) Attach() (acked uint64) {
 	return u.store.Attach(u.queue, func() { signal(u.wake) })
+}
+
+// Open is Attach with a wake of the caller's own: it is called, from a goroutine of the store that it must not hold up, when there may be more
+// than TryRead has found. last is the position of the newest delivery.
+func (u *Upstream) Open(wake func()) (acked, last uint64) {
+	acked = u.store.Attach(u.queue, wake)
+	return acked, u.Last()
+}
+
+// TryRead fills buf with the deliveries after position after, in order, and returns how many: fewer than buf holds at the end.
+func (u *Upstream) TryRead(after uint64, buf []gateway.Delivery) (int, error) {
+	return u.store.Read(u.queue, after, buf)
+}
+
+// Depth tells how many deliveries wait, and the original time of the oldest; the zero time when that cannot be read.
+func (u *Upstream) Depth() (records uint64, oldest time.Time) {
+	records, oldest, want := u.store.depth(u.queue)
+	if want == nil {
+		return records, oldest
+	}
+	got, err := u.store.reader.read(u.queue, want, 1)
+	if err != nil || len(got.items) == 0 {
+		return records, oldest
+	}
+	if rec, err := got.items[0].record(); err == nil {
+		oldest = rec.Time
+	}
+	return records, oldest
+}
+
+// depth is what memory knows of Depth, and where the oldest delivery is to be read when only the disk has it.
+func (s *Store) depth(id gateway.QueueID) (records uint64, oldest time.Time, want *wanted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.byID(id)
+	if q == nil {
+		return 0, time.Time{}, nil
+	}
+	oldest, onDisk := q.oldestTime()
+	if onDisk {
+		want = &wanted{queue: q, span: span{q.done.after(q.acked + 1), q.tail - 1}}
+	}
+	return q.depth, oldest, want
 }
 
 // Detach makes the upstream offline: what it has not acknowledged goes to disk.
@@ -67,13 +128,14 @@ func (u *Upstream) Park(ctx context.Context, pos uint64, reason string) error {
 	if err != nil {
 		return fmt.Errorf("park delivery %d of upstream %s: %w", pos, u.name, err)
 	}
-	queue, now := upstreamPrefix+u.name, u.store.opts.Now()
+	queue, now := UpstreamQueue(u.name, u.lane), u.store.opts.Now()
 	err = u.store.do(ctx, u.queue, pos, func(a *applier) error {
 		return a.putDead(queue, pos, now, reason, payload.AppendRecord(nil, rec))
 	})
 	if err != nil {
 		return fmt.Errorf("park delivery %d of upstream %s: %w", pos, u.name, err)
 	}
+	u.store.deadChanged(1)
 	return nil
 }
 
@@ -81,7 +143,7 @@ func (u *Upstream) Park(ctx context.Context, pos uint64, reason string) error {
 func (u *Upstream) NextEpoch(ctx context.Context) (uint64, error) {
 	s := u.store
 	s.mu.Lock()
-	s.epochs[u.name]++
+	s.epochs[u.name] = max(s.epochs[u.name], s.epochFloor) + 1
 	epoch := s.epochs[u.name]
 	s.mu.Unlock()
 	err := s.do(ctx, 0, 0, func(a *applier) error {

@@ -15,7 +15,8 @@ const (
 	maxBackoff = 10 * time.Second
 )
 
-// retryRecords bounds a group after a failure: a small one may fit where a large one does not.
+// retryRecords bounds a group after a failure, each further failure halves it and each success doubles it: a small one may fit where
+// a large one does not.
 const retryRecords = 256
 
 // writer is what the one goroutine that writes owns.
@@ -24,7 +25,9 @@ type writer struct {
 	group   group
 	meter   meter
 	backoff time.Duration
-	freed   bool // there may be free pages to give back
+	limit   int    // entries of the next group after one has failed; 0: as many as there are
+	freed   bool   // there may be free pages to give back
+	tidied  uint64 // commits when tidy was called last
 }
 
 // Run writes until ctx ends, then commits what is pending, notes that the stop was in order, and returns. From then on the store takes
@@ -33,7 +36,10 @@ func (s *Store) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	var callbacks sync.WaitGroup
 	callbacks.Go(func() { s.dispatch(stop) })
+	var saving sync.WaitGroup
+	saving.Go(func() { s.runSalvage(ctx) })
 	err := s.write(ctx)
+	saving.Wait()
 	close(stop)
 	callbacks.Wait()
 	return err
@@ -44,6 +50,7 @@ func (s *Store) write(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		next := s.attend()
 		wait := s.untilDue()
 		if wait <= 0 {
 			if ctx.Err() != nil {
@@ -52,7 +59,7 @@ func (s *Store) write(ctx context.Context) error {
 			s.commitDue()
 			continue
 		}
-		timer.Reset(wait)
+		timer.Reset(min(wait, next))
 		select {
 		case <-ctx.Done():
 			return s.finish()
@@ -60,6 +67,20 @@ func (s *Store) write(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// attend sees to what is due beside commits, and returns how long until it is to be called again.
+func (s *Store) attend() time.Duration {
+	s.mu.Lock()
+	due := s.lookAt <= s.now()
+	s.mu.Unlock()
+	if due {
+		s.look()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := min(s.letIn(), s.lookAt)
+	return time.Duration(next - s.now())
 }
 
 // untilDue returns how long the writer may sleep. What was elided no longer counts.
@@ -85,6 +106,7 @@ func (s *Store) untilDue() time.Duration {
 // commitDue commits what is pending.
 func (s *Store) commitDue() {
 	g := &s.writer.group
+	s.trimOver()
 	s.mu.Lock()
 	limit := s.groupLimit()
 	if !s.entriesDue() {
@@ -115,9 +137,10 @@ func (s *Store) entriesDue() bool {
 
 // groupLimit returns how many entries the next group may have.
 func (s *Store) groupLimit() int {
-	if s.failing {
-		return retryRecords
+	if n := s.writer.limit; n > 0 && n < s.opts.PendingRecords {
+		return n
 	}
+	s.writer.limit = 0
 	return s.opts.PendingRecords
 }
 
@@ -127,10 +150,11 @@ func (s *Store) conclude(g *group, err error) {
 	case err == nil:
 		s.mu.Lock()
 		s.settle(g)
-		recovered := s.failing
-		s.failing, s.full = false, false
+		recovered := s.saidFailing
+		s.failing, s.full, s.saidFailing = false, false, false
 		s.mu.Unlock()
 		s.writer.backoff = 0
+		s.writer.limit *= 2 // 0 stays 0
 		if recovered {
 			s.log.Info("the buffer can be written again")
 		}
@@ -153,13 +177,18 @@ func (s *Store) commit(g *group) error {
 			return fmt.Errorf("open the database again: %w", err)
 		}
 		w.conn = c
+		s.mu.Lock()
+		s.room.looked, s.room.pages = 0, 0
+		s.mu.Unlock()
 	}
+	s.watchDisk()
 	err := w.meter.around(func() error { return s.transact(g) })
 	if err != nil {
 		w.undo(g)
 		return err
 	}
 	s.count(w, s.opts.Now().Sub(began))
+	s.watchFile(w)
 	return nil
 }
 
@@ -206,18 +235,21 @@ func (a *applier) undo(g *group) {
 
 // failed keeps g for another attempt. Whoever waits goes on waiting; who reads, reads memory.
 func (s *Store) failed(g *group, err error) {
+	s.suspect(err)
 	w := &s.writer
 	s.mu.Lock()
 	s.restore(g)
 	s.mu.Unlock()
 	noRoom := code(err) == sqlite3.SQLITE_FULL && s.quotaReached()
 	w.backoff = min(max(2*w.backoff, minBackoff), maxBackoff)
+	w.limit = max(1, min(retryRecords, len(g.entries)/2))
 	if noRoom && s.makeRoom() {
 		w.backoff = 0
 	}
 	s.mu.Lock()
-	first := !s.failing || s.full && !noRoom
+	first := !noRoom && !s.saidFailing
 	s.failing, s.full = true, noRoom
+	s.saidFailing = s.saidFailing || first
 	s.retryAt = s.now() + monotonic(w.backoff)
 	s.stats.Failures++
 	s.mu.Unlock()

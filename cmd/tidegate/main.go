@@ -66,11 +66,18 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRunCommand(), newCheckCommand(), newDemoCommand(), newSimCommand(), newPasswdCommand(), newVersionCommand())
-	for _, c := range append(root.Commands(), root) {
-		c.Args = usageArgs(c.Args)
-	}
+	root.AddCommand(newRunCommand(), newCheckCommand(), newDemoCommand(), newSimCommand(), newBufferCommand(),
+		newBridgeCommand(probeUpstream), newPasswdCommand(), newVersionCommand())
+	markUsage(root)
 	return root
+}
+
+// markUsage makes wrong arguments of cmd and of all verbs below it usage errors.
+func markUsage(cmd *cobra.Command) {
+	cmd.Args = usageArgs(cmd.Args)
+	for _, c := range cmd.Commands() {
+		markUsage(c)
+	}
 }
 
 // usageArgs makes a wrong argument count a usage error.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -31,11 +33,27 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runGateway(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log))
+			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log))
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// soundFor is how long a gateway must have run before it is started again in this process. A disk that fails faster needs a person, whom the
+// end of the process tells.
+const soundFor = 10 * time.Second
+
+// runOn runs the gateway, and starts it again when it has ended because its buffer's file was found damaged: the start sets the file aside.
+func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	for {
+		began := time.Now()
+		err := runGateway(ctx, cfg, log)
+		if !errors.Is(err, app.ErrDamaged) || ctx.Err() != nil || time.Since(began) < soundFor {
+			return err
+		}
+		log.Warn("the gateway starts again", "reason", err)
+	}
 }
 
 func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) error {

@@ -20,17 +20,23 @@ import (
 
 func options() api.Options {
 	return api.Options{
-		Version: "1.2.3", GatewayID: "hall-4",
+		Version: "1.2.3", GatewayID: "hall-4", CardEndurance: 1 << 40,
 		Snapshots: api.Snapshots{
 			Buffer: func() gateway.BufferStats {
 				return gateway.BufferStats{
-					Elided: 7, LastCommit: 1500 * time.Microsecond,
-					Queues: []gateway.QueueStats{{Name: "upstream/cloud", Depth: 3, Online: true, Oldest: time.UnixMilli(1500)}},
+					Elided: 7, LastCommit: 1500 * time.Microsecond, Dead: 2, MaxBytes: 1 << 20, DiskFree: -1, Failing: true, SetAside: "x", Salvaged: 8,
+					WearBytes: 1 << 30, WearSince: time.Now().Add(-1000 * time.Hour),
+					Queues: []gateway.QueueStats{{
+						Name: "upstream/cloud", Depth: 3, Online: true, Oldest: time.UnixMilli(1500), Bytes: 512,
+						Dropped: map[string]uint64{"size": 4, "age": 5}, Orphan: time.UnixMilli(1),
+					}},
 				}
 			},
 			Broker: func() gateway.BrokerStats { return gateway.BrokerStats{Connections: 2, Dropped: 5} },
 			Bridges: func() []gateway.BridgeStats {
-				return []gateway.BridgeStats{{Name: "cloud", Connected: true, Epoch: 17}}
+				return []gateway.BridgeStats{{
+					Name: "cloud", Connected: true, Epoch: 17, Batches: 3, Waiting: "rate", RetryAt: time.UnixMilli(2500), CertExpiry: time.UnixMilli(3500),
+				}}
 			},
 			Buses: func() []gateway.BusStats {
 				return []gateway.BusStats{{Name: "line", Timeouts: 4, Devices: []gateway.DeviceStats{{Name: "meter", Online: true}}}}
@@ -73,9 +79,57 @@ func TestMetricsCarrySnapshots(t *testing.T) {
 		`tidegate_bridge_epoch{upstream="cloud"} 17`,
 		`tidegate_bus_timeouts_total{bus="line"} 4`,
 		`tidegate_device_up{device="meter"} 1`,
+		`tidegate_queue_bytes{queue="upstream/cloud"} 512`,
+		`tidegate_queue_orphan{queue="upstream/cloud"} 1`,
+		`tidegate_queue_dropped_total{queue="upstream/cloud",reason="age"} 5`,
+		`tidegate_queue_dropped_total{queue="upstream/cloud",reason="size"} 4`,
+		`tidegate_buffer_dead_records 2`,
+		`tidegate_buffer_disk_free_bytes -1`,
+		`tidegate_buffer_failing 1`,
+		`tidegate_buffer_file_set_aside 1`,
+		`tidegate_buffer_salvaged_total 8`,
+		`tidegate_buffer_wear_bytes_total 1.073741824e+09`,
+		`tidegate_bridge_batches_total{upstream="cloud"} 3`,
+		`tidegate_bridge_waiting{reason="rate",upstream="cloud"} 1`,
+		`tidegate_bridge_retry_timestamp_seconds{upstream="cloud"} 2.5`,
+		`tidegate_bridge_certificate_expiry_timestamp_seconds{upstream="cloud"} 3.5`,
 	} {
 		if !strings.Contains(body, want+"\n") {
 			t.Errorf("no line %q in\n%s", want, body)
+		}
+	}
+}
+
+func TestMetricsProjectCardLife(t *testing.T) {
+	_, body := get(t, "/metrics")
+	if !strings.Contains(body, "\ntidegate_buffer_card_life_seconds 3.68") { // 1023 times the 1000 hours that the first GiB took
+		t.Errorf("no projected life of about 3.68e9 s in\n%s", body)
+	}
+}
+
+func TestCardLife(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	made := now.Add(-100 * time.Hour)
+	for name, c := range map[string]struct {
+		wear      uint64
+		since     time.Time
+		endurance int64
+		want      time.Duration
+		known     bool
+	}{
+		"a tenth is used":       {10, made, 100, 900 * time.Hour, true},
+		"all is used":           {100, made, 100, 0, true},
+		"more is used":          {101, made, 100, 0, true},
+		"longer than can be":    {1, made, 1 << 62, 1<<63 - 1, true},
+		"nothing written":       {0, made, 100, 0, false},
+		"endurance not known":   {10, made, 0, 0, false},
+		"age not known":         {10, time.Time{}, 100, 0, false},
+		"too short to conclude": {10, now.Add(-time.Minute), 100, 0, false},
+		"clock went back":       {10, now.Add(time.Hour), 100, 0, false},
+	} {
+		got, ok := api.CardLife(gateway.BufferStats{WearBytes: c.wear, WearSince: c.since}, c.endurance, now)
+		if got != c.want || ok != c.known {
+			t.Errorf("%s: got %v, %t, want %v, %t", name, got, ok, c.want, c.known)
 		}
 	}
 }

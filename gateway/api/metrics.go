@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -27,9 +29,12 @@ func newCollector(o Options) *collector {
 	c := &collector{o: o, desc: map[string]*prometheus.Desc{}}
 	c.describe(nil, buildMetrics())
 	c.describe(nil, bufferMetrics(gateway.BufferStats{}))
+	c.describe(nil, cardMetrics(0))
 	c.describe([]string{"queue"}, queueMetrics(gateway.QueueStats{}))
+	c.describe([]string{"queue", "reason"}, dropMetrics(0))
 	c.describe(nil, brokerMetrics(gateway.BrokerStats{}))
 	c.describe([]string{"upstream"}, bridgeMetrics(gateway.BridgeStats{}))
+	c.describe([]string{"upstream", "reason"}, waitingMetrics())
 	c.describe([]string{"bus"}, busMetrics(gateway.BusStats{}))
 	c.describe([]string{"device"}, deviceMetrics(gateway.DeviceStats{}))
 	return c
@@ -60,20 +65,32 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	buffer := c.o.Snapshots.Buffer()
 	c.emit(ch, buildMetrics())
-	c.emit(ch, bufferMetrics(buffer))
-	for _, q := range buffer.Queues {
-		c.emit(ch, queueMetrics(q), q.Name)
-	}
+	c.collectBuffer(ch, c.o.Snapshots.Buffer())
 	c.emit(ch, brokerMetrics(c.o.Snapshots.Broker()))
 	for _, b := range c.o.Snapshots.Bridges() {
 		c.emit(ch, bridgeMetrics(b), b.Name)
+		if b.Waiting != "" {
+			c.emit(ch, waitingMetrics(), b.Name, b.Waiting)
+		}
 	}
 	for _, b := range c.o.Snapshots.Buses() {
 		c.emit(ch, busMetrics(b), b.Name)
 		for _, d := range b.Devices {
 			c.emit(ch, deviceMetrics(d), d.Name)
+		}
+	}
+}
+
+func (c *collector) collectBuffer(ch chan<- prometheus.Metric, s gateway.BufferStats) {
+	c.emit(ch, bufferMetrics(s))
+	if life, ok := CardLife(s, c.o.CardEndurance, time.Now()); ok {
+		c.emit(ch, cardMetrics(life))
+	}
+	for _, q := range s.Queues {
+		c.emit(ch, queueMetrics(q), q.Name)
+		for reason, n := range q.Dropped {
+			c.emit(ch, dropMetrics(n), q.Name, reason)
 		}
 	}
 }
@@ -117,18 +134,42 @@ func bufferMetrics(s gateway.BufferStats) []row {
 		level("tidegate_buffer_pending_records", "Records in memory, neither committed nor elided.", s.Pending),
 		level("tidegate_buffer_file_bytes", "Size of the database and its log.", s.FileBytes),
 		level("tidegate_buffer_last_commit_seconds", "Duration of the newest commit.", s.LastCommit.Seconds()),
+		level("tidegate_buffer_max_bytes", "What the file may grow to now: max_size, less where the disk has no room for it.", s.MaxBytes),
+		level("tidegate_buffer_disk_free_bytes", "Bytes free on the file's disk, -1 when not known.", s.DiskFree),
+		truth("tidegate_buffer_failing", "1 while commits fail and acknowledgements that need the disk are withheld.", s.Failing),
+		truth("tidegate_buffer_file_set_aside", "1 when a damaged file was set aside at this start or since.", s.SetAside != ""),
+		truth("tidegate_buffer_salvaging", "1 while records are being saved from a damaged file.", s.Salvaging),
+		count("tidegate_buffer_salvaged_total", "Records saved from a damaged file.", s.Salvaged),
+		level("tidegate_buffer_dead_records", "Records set aside because nobody could read or take them.", s.Dead),
+		count("tidegate_buffer_wear_bytes_total", "Bytes written to the disk since the file was made, over all runs.", s.WearBytes),
+		level("tidegate_buffer_wear_since_timestamp_seconds", "When the file was made, 0 when not known.", seconds(s.WearSince)),
 	}
 }
 
-func queueMetrics(q gateway.QueueStats) []row {
-	oldest := 0.0
-	if !q.Oldest.IsZero() {
-		oldest = float64(q.Oldest.UnixMilli()) / 1000
+func cardMetrics(life time.Duration) []row {
+	return []row{level("tidegate_buffer_card_life_seconds",
+		"How long the card will last at the rate of writing so far, by the endurance that is configured.", life.Seconds())}
+}
+
+func dropMetrics(n uint64) []row {
+	return []row{count("tidegate_queue_dropped_total", "Deliveries that a limit took from the queue.", n)}
+}
+
+// seconds is a time as Prometheus has it, 0 for the zero time.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
 	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func queueMetrics(q gateway.QueueStats) []row {
 	return []row{
 		level("tidegate_queue_records", "Deliveries not yet acknowledged.", q.Depth),
-		level("tidegate_queue_oldest_timestamp_seconds", "Original time of the oldest of them, 0 when there is none.", oldest),
+		level("tidegate_queue_oldest_timestamp_seconds", "Original time of the oldest of them, 0 when there is none.", seconds(q.Oldest)),
 		truth("tidegate_queue_online", "1 while a consumer is attached.", q.Online),
+		level("tidegate_queue_bytes", "About what the deliveries take on disk.", q.Bytes),
+		truth("tidegate_queue_orphan", "1 while no configured consumer claims the queue.", !q.Orphan.IsZero()),
 	}
 }
 
@@ -160,7 +201,15 @@ func bridgeMetrics(s gateway.BridgeStats) []row {
 		count("tidegate_bridge_dropped_total", "Inbound messages dropped or refused.", s.Dropped),
 		count("tidegate_bridge_connects_total", "Successful connections.", s.Connects),
 		count("tidegate_bridge_failures_total", "Failed attempts and lost connections.", s.Failures),
+		count("tidegate_bridge_batches_total", "Messages sent that held several records.", s.Batches),
+		level("tidegate_bridge_retry_timestamp_seconds", "Time of the next attempt to connect, 0 when none is planned.", seconds(s.RetryAt)),
+		level("tidegate_bridge_certificate_expiry_timestamp_seconds", "When the first certificate in use ends, 0 when none is in use.",
+			seconds(s.CertExpiry)),
 	}
+}
+
+func waitingMetrics() []row {
+	return []row{level("tidegate_bridge_waiting", "1 while nothing is sent though there may be something, for the reason.", 1)}
 }
 
 func busMetrics(s gateway.BusStats) []row {
@@ -180,12 +229,8 @@ func busMetrics(s gateway.BusStats) []row {
 }
 
 func deviceMetrics(d gateway.DeviceStats) []row {
-	last := 0.0
-	if !d.LastGood.IsZero() {
-		last = float64(d.LastGood.UnixMilli()) / 1000
-	}
 	return []row{
 		truth("tidegate_device_up", "1 while the device answers.", d.Online),
-		level("tidegate_device_last_good_timestamp_seconds", "Time of the newest good reading, 0 when there was none.", last),
+		level("tidegate_device_last_good_timestamp_seconds", "Time of the newest good reading, 0 when there was none.", seconds(d.LastGood)),
 	}
 }

@@ -29,7 +29,9 @@ type Options struct {
 	Snapshots Snapshots
 	Version   string
 	GatewayID string
-	Logger    *slog.Logger
+	// CardEndurance is how many bytes the card takes before it is worn out; 0: not known, and no life of it is projected.
+	CardEndurance int64
+	Logger        *slog.Logger
 }
 
 // Server serves health and metrics.
@@ -71,6 +73,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug),
 	}
+	return serve(ctx, srv, l)
+}
+
+// serve runs srv on l until ctx ends.
+func serve(ctx context.Context, srv *http.Server, l net.Listener) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)

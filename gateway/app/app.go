@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/bridge"
+	"github.com/tidegate/tidegate/bridge/transport"
 	"github.com/tidegate/tidegate/buffer"
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/api"
@@ -38,15 +39,21 @@ type App struct {
 	id     string
 	topics gateway.Topics
 
-	store     *buffer.Store
-	broker    *localbroker.Broker
-	bridges   []*bridge.Bridge
-	engine    *engine.Engine
-	api       *api.Server
-	listeners []listener
-	http      net.Listener
-	close     []func() error // what New has opened, for when it or Run ends
-	status    atomic.Pointer[[]byte]
+	store      *buffer.Store
+	broker     *localbroker.Broker
+	bridges    []*bridge.Bridge
+	transports []*transport.Transport // of the bridges
+	queues     map[string][]string    // the names of each upstream's queues
+	engine     *engine.Engine
+	api        *api.Server
+	listeners  []listener
+	http       net.Listener
+	control    struct {
+		net.Listener
+		server *api.ControlServer
+	}
+	close  []func() error // what New has opened, for when it or Run ends
+	status atomic.Pointer[[]byte]
 }
 
 // listener is a bound address of the broker with its rules.
@@ -72,7 +79,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if o.Listen == nil {
 		o.Listen = net.Listen
 	}
-	a := &App{opts: o, log: o.Logger}
+	a := &App{opts: o, log: o.Logger, queues: map[string][]string{}}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -102,17 +109,27 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.openEngine(); err != nil {
 		return err
 	}
-	return a.openHTTP()
+	if err := a.openHTTP(); err != nil {
+		return err
+	}
+	return a.openControl()
 }
 
 func (a *App) openStore(ctx context.Context) error {
-	cfg := a.opts.Config.Buffer
+	cfg, session := a.opts.Config.Buffer, a.opts.Config.Broker.Session
 	store, err := buffer.Open(ctx, buffer.Options{
 		Path:           filepath.Join(a.opts.Config.Gateway.DataDir, "buffer.db"),
 		CommitInterval: cfg.CommitInterval,
 		AckHold:        cfg.AckHold,
 		MaxSize:        int64(cfg.MaxSize),
-		Logger:         a.log.With("component", "buffer"),
+		MinFree:        int64(cfg.MinFree),
+		OrphanAge:      cfg.OrphanAge,
+		ClockSynced:    clockSynced,
+		UpstreamLimits: buffer.Limits{Age: cfg.MaxAge, Full: buffer.Policy(cfg.OnFull)},
+		SessionLimits: buffer.Limits{
+			Bytes: int64(session.MaxSize), Count: uint64(session.MaxRecords), Full: buffer.DropOldest,
+		},
+		Logger: a.log.With("component", "buffer"),
 	})
 	if err != nil {
 		return err
@@ -138,21 +155,6 @@ func (a *App) openBroker() error {
 		}
 		a.close = append(a.close, bound.Close)
 		a.listeners = append(a.listeners, listener{bound, localbroker.ListenerOptions{AllowAnonymous: l.AllowAnonymous}})
-	}
-	return nil
-}
-
-func (a *App) openBridges() error {
-	for _, u := range a.opts.Config.Upstreams {
-		queue := a.store.Upstream(u.Name)
-		opts := a.bridgeOptions(u)
-		opts.Queue = queue
-		b, err := bridge.New(opts)
-		if err != nil {
-			return err
-		}
-		a.broker.AddQueue(a.upstreamSubscription(u))
-		a.bridges = append(a.bridges, b)
 	}
 	return nil
 }
@@ -185,16 +187,39 @@ func (a *App) openHTTP() error {
 	a.close = append(a.close, l.Close)
 	a.http = l
 	a.api = api.New(api.Options{
-		Snapshots: api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats},
-		Version:   a.opts.Version, GatewayID: a.id, Logger: a.log.With("component", "http"),
+		Snapshots: a.snapshots(),
+		Version:   a.opts.Version, GatewayID: a.id, CardEndurance: int64(a.opts.Config.Buffer.CardEndurance),
+		Logger: a.log.With("component", "http"),
 	})
 	return nil
+}
+
+// openControl opens the socket through which verbs ask a gateway that runs.
+func (a *App) openControl() error {
+	l, err := api.ListenControl(filepath.Join(a.opts.Config.Gateway.DataDir, api.ControlSocket))
+	if err != nil {
+		return err
+	}
+	a.close = append(a.close, l.Close)
+	a.control.Listener = l
+	a.control.server = api.NewControl(api.ControlOptions{
+		Buffer: a.store, Snapshots: a.snapshots(), Version: a.opts.Version, GatewayID: a.id, Logger: a.log.With("component", "control"),
+	})
+	return nil
+}
+
+func (a *App) snapshots() api.Snapshots {
+	return api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats}
 }
 
 func (a *App) bridgeStats() []gateway.BridgeStats {
 	stats := make([]gateway.BridgeStats, len(a.bridges))
 	for i, b := range a.bridges {
 		stats[i] = b.Stats()
+		own := a.transports[i].Certificates().Client
+		if at := &stats[i].CertExpiry; !own.IsZero() && (at.IsZero() || own.Before(*at)) {
+			*at = own
+		}
 	}
 	return stats
 }
@@ -241,7 +266,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err == nil {
 		a.log.Info("gateway is running", "id", a.id, "version", a.opts.Version, "mqtt", addrs(a.BrokerAddrs()), "base_topic", a.topics.Base)
 		a.notify("READY=1")
-		err = l.wait(ctx, nil)
+		err = a.untilDamaged(ctx, l)
 	}
 	a.notify("STOPPING=1")
 	if err != nil {
@@ -251,6 +276,17 @@ func (a *App) Run(ctx context.Context) error {
 	closeErr := a.Close()
 	a.log.Info("gateway has stopped")
 	return errors.Join(err, stopErr, closeErr)
+}
+
+// ErrDamaged is why Run ends when reading has found that the buffer's file is damaged. A new App sets the file aside and goes on.
+var ErrDamaged = errors.New("the buffer's file is damaged: it is set aside at the next start, which saves what can be read")
+
+// untilDamaged waits until ctx ends (nil) or the gateway cannot go on.
+func (a *App) untilDamaged(ctx context.Context, l *lifecycle) error {
+	if err := l.wait(ctx, a.store.Damaged()); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return ErrDamaged
 }
 
 // start starts the components in order. What publishes waits until the broker has recovered its sessions.
@@ -270,6 +306,9 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 	}
 	l.start(ctx, "engine", stopEngine, a.engine.Run)
 	l.start(ctx, "status", stopStatus, a.runStatus)
+	l.start(ctx, "control socket", stopHTTP, func(ctx context.Context) error {
+		return a.control.server.Serve(ctx, a.control.Listener)
+	})
 	if a.http != nil {
 		l.start(ctx, "http", stopHTTP, func(ctx context.Context) error { return a.api.Serve(ctx, a.http) })
 	}

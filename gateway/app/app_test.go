@@ -148,3 +148,29 @@ func TestStopIsClean(t *testing.T) {
 		stop()
 	}
 }
+
+func TestIDIsKeptWhole(t *testing.T) {
+	dir := t.TempDir()
+	a, err := open(t, dir, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := a.ID()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(dir, "data", "gateway-id")); err != nil || string(kept) != id+"\n" {
+		t.Errorf("kept %q, %v, want %q", kept, err, id)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "data", "gateway-id-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	again, err := open(t, dir, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.ID() != id {
+		t.Errorf("the id changed from %q to %q", id, again.ID())
+	}
+}

@@ -34,8 +34,39 @@ func gatewayID(cfg config.Gateway) (string, error) {
 		return "", fmt.Errorf("read gateway id: %w", err)
 	}
 	id := config.DefaultID()
-	if err := os.WriteFile(path, []byte(id+"\n"), 0o644); err != nil {
+	if err := keep(path, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("keep gateway id: %w", err)
 	}
 	return id, nil
+}
+
+// keep makes a file whole or not at all, whenever the power is cut: its bytes are synchronised before it gets its name, and the name before
+// keep returns.
+func keep(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

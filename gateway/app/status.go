@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -80,7 +81,7 @@ type statusSources struct {
 // statusQueues are the queues of one upstream.
 type statusQueues struct {
 	upstream string
-	queues   map[string]bool
+	queues   []string
 }
 
 // statusMaker makes statuses. Only one goroutine uses it: rates are taken from one to the next.
@@ -125,9 +126,9 @@ func (m *statusMaker) make(now time.Time) Status {
 }
 
 // depth sums up what waits in some queues.
-func depth(stats gateway.BufferStats, queues map[string]bool) (n uint64) {
+func depth(stats gateway.BufferStats, queues []string) (n uint64) {
 	for _, q := range stats.Queues {
-		if queues[q.Name] {
+		if slices.Contains(queues, q.Name) {
 			n += q.Depth
 		}
 	}
@@ -157,7 +158,7 @@ func (m *statusMaker) bufferPart(b gateway.BufferStats, now time.Time, elapsed f
 
 func (m *statusMaker) upstreamQueue(name string) bool {
 	for _, u := range m.src.upstreams {
-		if u.queues[name] {
+		if slices.Contains(u.queues, name) {
 			return true
 		}
 	}
@@ -241,9 +242,10 @@ func (a *App) statusSources() statusSources {
 	src := statusSources{
 		version: a.opts.Version, store: a.store.StoreID(), buffer: a.store.Stats, broker: a.broker.Stats,
 		bridges: a.bridgeStats, buses: a.engine.Stats, clockSet: clockSynced,
+		endurance: int64(a.opts.Config.Buffer.CardEndurance),
 	}
 	for _, u := range a.opts.Config.Upstreams {
-		src.upstreams = append(src.upstreams, statusQueues{u.Name, a.upstreamQueues(u)})
+		src.upstreams = append(src.upstreams, statusQueues{u.Name, a.queues[u.Name]})
 	}
 	return src
 }

@@ -29,7 +29,7 @@ func newStatusBench(endurance int64) *statusBench {
 		},
 		buses:     func() []gateway.BusStats { return b.buses },
 		clockSet:  func() bool { return true },
-		upstreams: []statusQueues{{"cloud", map[string]bool{"upstream/cloud": true, "upstream/cloud/high": true}}},
+		upstreams: []statusQueues{{"cloud", []string{"upstream/cloud", "upstream/cloud/high"}}},
 	}, b.now)
 	return b
 }

@@ -28,6 +28,7 @@ func (c *checker) check() {
 	c.upstreams()
 	c.buses()
 	c.devices()
+	c.lints()
 	if !c.given("broker.listener") && !c.given("upstream") {
 		c.out.warn("", "no listener and no upstream: what is read goes nowhere",
 			`add [[broker.listener]] with address = "127.0.0.1:1883", or an [[upstream]]`)
@@ -46,6 +47,8 @@ func show(value any) string {
 	switch v := value.(type) {
 	case string:
 		return strconv.Quote(v)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	case time.Duration:
 		s := v.String() // "2h0m0s", of which people write "2h"
 		if strings.HasSuffix(s, "m0s") {
@@ -84,6 +87,15 @@ func within[T cmp.Ordered](c *checker, path string, value, low, high T) {
 	if value < low || value > high {
 		c.fail(path, value, fmt.Sprintf("outside %s to %s", show(low), show(high)), "give a value in this range")
 	}
+}
+
+// zeroOr reports a value that is neither 0, which turns something off, nor within its bounds.
+func zeroOr[T cmp.Ordered](c *checker, path string, value, low, high T) {
+	var zero T
+	if value == zero || value >= low && value <= high {
+		return
+	}
+	c.fail(path, value, fmt.Sprintf("neither %s nor from %s to %s", show(zero), show(low), show(high)), "give a value in this range")
 }
 
 // maxName bounds names. They become parts of topics and labels of metrics.
@@ -162,10 +174,22 @@ func (c *checker) buffer() {
 	within(c, "buffer.commit_interval", b.CommitInterval, 10*time.Millisecond, time.Minute)
 	within(c, "buffer.ack_hold", b.AckHold, 0, 5*time.Second)
 	within(c, "buffer.max_size", b.MaxSize, MiB, 8*TiB)
+	c.maxAge("buffer.max_age", b.MaxAge)
+	within(c, "buffer.min_free", b.MinFree, 0, TiB)
+	within(c, "buffer.orphan_age", b.OrphanAge, time.Hour, maxAge)
+	within(c, "buffer.card_endurance", b.CardEndurance, GiB, 1024*TiB)
 	if b.AckHold > b.CommitInterval {
 		c.fail("buffer.ack_hold", b.AckHold, fmt.Sprintf("longer than commit_interval (%s)", show(b.CommitInterval)),
 			"publishers cannot wait longer than readings do; shorten it")
 	}
+}
+
+// maxAge is the longest time for which anything is kept.
+const maxAge = 10 * 365 * 24 * time.Hour
+
+// maxAge checks how old a record may become.
+func (c *checker) maxAge(path string, age time.Duration) {
+	zeroOr(c, path, age, time.Minute, maxAge)
 }
 
 // hostPort checks host:port. lowest is 1 for an address to call, 0 for one to listen at, where 0 means any free port.

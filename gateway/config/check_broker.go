@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// maxRecords bounds what a count of records may be set to.
+const maxRecords = 1_000_000_000
+
 // Bounds of the broker. A packet must hold a CONNECT; its largest length is that of MQTT's length field (2.2.3).
 const (
 	minPacket = 256 * Size(1)
@@ -20,7 +23,9 @@ func (c *checker) broker() {
 	within(c, "broker.max_connections", b.MaxConnections, 1, 100000)
 	within(c, "broker.connect_timeout", b.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
 	within(c, "broker.max_inflight", b.MaxInflight, 1, 32767)
-	within(c, "broker.session.max_age", b.Session.MaxAge, time.Minute, 10*365*24*time.Hour)
+	within(c, "broker.session.max_age", b.Session.MaxAge, time.Minute, maxAge)
+	within(c, "broker.session.max_size", b.Session.MaxSize, 64*KiB, 8*TiB)
+	within(c, "broker.session.max_records", b.Session.MaxRecords, 0, maxRecords)
 	if b.PasswordFile == "" && c.given("broker.password_file") {
 		c.fail("broker.password_file", "", "empty", "name a file that tidegate passwd writes, or leave the key out")
 	}

@@ -1,10 +1,8 @@
 package config
 
 import (
-	"crypto/x509"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -19,14 +17,18 @@ func (c *checker) upstreams() {
 		c.upstream(path, u)
 		for _, s := range u.Servers {
 			if u.ClientID != "" {
-				c.clientID(clients, join(path, "client_id"), s, u.ClientID)
+				c.sameClientID(clients, join(path, "client_id"), s, u.ClientID)
 			}
 		}
 		c.servers(path, u)
 		c.credentials(path, u)
-		c.tls(path, u)
+		c.token(join(path, "token"), u)
+		c.proxy(path, u)
+		c.tls(join(path, "tls"), u)
+		c.queue(join(path, "queue"), u.Queue)
 		c.routes(path, u)
 	}
+	c.circles()
 }
 
 func (c *checker) upstream(path string, u Upstream) {
@@ -36,11 +38,50 @@ func (c *checker) upstream(path string, u Upstream) {
 	if u.KeepAlive%time.Second != 0 {
 		c.fail(keepalive, u.KeepAlive, "not whole seconds", "MQTT counts it in seconds; round it")
 	}
+	zeroOr(c, join(path, "retry_primary"), u.RetryPrimary, 10*time.Second, 24*time.Hour)
+	zeroOr(c, join(path, "status_interval"), u.StatusInterval, time.Second, 24*time.Hour)
+	within(c, join(path, "live_share"), u.LiveShare, 1, 99)
+	zeroOr(c, join(path, "rate", "messages"), u.Rate.Messages, 0.001, 1e6)
+	zeroOr(c, join(path, "rate", "bytes"), u.Rate.Bytes, 256, TiB)
+	within(c, join(path, "lazy", "records"), u.Lazy.Records, 1, maxRecords)
+	within(c, join(path, "lazy", "after"), u.Lazy.After, time.Second, 30*24*time.Hour)
+	if c.given(join(path, "lazy")) && u.Start != StartLazy && !c.out.failed[join(path, "start")] {
+		c.out.warn(join(path, "lazy"), fmt.Sprintf("lazy: has no effect while start is %q", u.Start), `write start = "lazy", or remove it`)
+	}
+	hears := slices.ContainsFunc(u.Routes, func(r Route) bool { return r.Direction.In() })
+	if u.InboundSession == InboundPersistent && !hears {
+		c.out.warn(join(path, "inbound_session"), "inbound_session: nothing comes in, because no route has the direction in",
+			`add a route with direction = "in", or remove it`)
+	}
 }
 
-// clientID reports an id that another upstream uses at the same server: the server would end the one connection
+// queue checks the bounds of an upstream's queues.
+func (c *checker) queue(path string, q Queue) {
+	zeroOr(c, join(path, "max_size"), q.MaxSize, MiB, 8*TiB)
+	zeroOr(c, join(path, "max_records"), q.MaxRecords, 1, maxRecords)
+	if c.given(join(path, "max_age")) { // what flowed in is told at its own place
+		c.maxAge(join(path, "max_age"), q.MaxAge)
+	}
+	if shared := c.cfg.Buffer.MaxSize; q.MaxSize > shared && !c.out.failed["buffer.max_size"] {
+		c.fail(join(path, "max_size"), q.MaxSize, fmt.Sprintf("more than all upstreams share (%s)", shared), "raise max_size of [buffer], or lower it")
+	}
+}
+
+// proxy checks what belongs to the proxy of an upstream.
+func (c *checker) proxy(path string, u Upstream) {
+	where := join(path, "proxy_password")
+	switch {
+	case !c.given(where), c.out.failed[join(path, "proxy")]:
+	case !u.Proxy.IsSet():
+		c.out.at(where, "proxy_password: there is no proxy", `add proxy = "http://host:3128", or remove it`)
+	case u.Proxy.User == "":
+		c.out.at(where, "proxy_password: needs a user", "write the user into proxy, before the host: user@"+u.Proxy.Addr())
+	}
+}
+
+// sameClientID reports an id that another upstream uses at the same server: the server would end the one connection
 // whenever the other comes, for ever.
-func (c *checker) clientID(clients map[string]string, path string, s Server, id string) {
+func (c *checker) sameClientID(clients map[string]string, path string, s Server, id string) {
 	key := s.Addr() + " " + id
 	if first, ok := clients[key]; ok && first != path {
 		c.fail(path, id, fmt.Sprintf("the upstream in %s uses this id at the same server, %s", c.where(first), s),
@@ -64,46 +105,41 @@ func (c *checker) servers(path string, u Upstream) {
 		case c.out.failed[member]:
 		case slices.Contains(u.Servers[:i], s):
 			c.fail(member, s, "listed twice", "remove one of the two")
-		case s.TLS && s.Port == portMQTT:
-			c.out.warn(member, fmt.Sprintf("%s: port 1883 is usually MQTT without TLS", s), "8883 is usual for mqtts")
-		case !s.TLS && s.Port == portMQTTS:
-			c.out.warn(member, fmt.Sprintf("%s: port 8883 is usually MQTT over TLS", s), "1883 is usual for mqtt; write mqtts:// for TLS")
-		case !s.TLS && u.Password.IsSet() && !loopback(s.Addr()):
+		case c.oddPort(member, s):
+		case !s.TLS && (u.Password.IsSet() || u.Token.Kind != 0) && !loopback(s.Addr()):
 			c.out.warn(member, fmt.Sprintf("%s: the password travels in the clear", s), "use mqtts://")
 		}
 	}
 }
 
+// oddPort warns of a port that usually speaks something else.
+func (c *checker) oddPort(path string, s Server) bool {
+	usual := func(message, hint string) bool {
+		c.out.warn(path, fmt.Sprintf("%s: %s", s, message), hint)
+		return true
+	}
+	switch {
+	case s.WebSocket && s.TLS && s.Port == portWS:
+		return usual("port 80 is usually without TLS", "443 is usual for wss")
+	case s.WebSocket && !s.TLS && s.Port == portWSS:
+		return usual("port 443 is usually over TLS", "write wss:// for TLS")
+	case s.WebSocket:
+		return false
+	case s.TLS && s.Port == portMQTT:
+		return usual("port 1883 is usually MQTT without TLS", "8883 is usual for mqtts")
+	case !s.TLS && s.Port == portMQTTS:
+		return usual("port 8883 is usually MQTT over TLS", "1883 is usual for mqtt; write mqtts:// for TLS")
+	}
+	return false
+}
+
 func (c *checker) credentials(path string, u Upstream) {
-	if c.given(join(path, "password")) && u.Username == "" {
+	if c.given(join(path, "password")) && u.Username == "" && !c.given(join(path, "token")) {
 		// MQTT 3.1.1 forbids it: MQTT-3.1.2-22.
 		c.out.at(join(path, "password"), "password: needs a username", "add username = \"...\"")
 	}
 	if c.given(join(path, "client_id")) && u.ClientID == "" {
 		c.fail(join(path, "client_id"), "", "empty", "leave the key out for the gateway's id and the upstream's name")
-	}
-}
-
-func (c *checker) tls(path string, u Upstream) {
-	path = join(path, "tls")
-	if !c.given(path) {
-		return
-	}
-	encrypted := slices.ContainsFunc(u.Servers, func(s Server) bool { return s.TLS })
-	if !encrypted && len(u.Servers) > 0 && !c.anyFailed(join(parent(path), "servers"), len(u.Servers)) {
-		c.out.about(path, "tls: none of the servers uses TLS", "write mqtts:// in servers, or remove tls")
-	}
-	where := join(path, "ca_file")
-	if !c.given(where) || c.out.failed[where] {
-		return
-	}
-	name := c.env.path(u.TLS.CAFile)
-	pem, _, err := c.env.readFile(name)
-	switch {
-	case err != nil:
-		c.out.at(where, "read ca_file: "+fileError(name, err), "name a file of certificates in PEM, or leave the key out for those of the system")
-	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		c.fail(where, u.TLS.CAFile, "contains no certificate in PEM", `it must have a block "-----BEGIN CERTIFICATE-----"`)
 	}
 }
 
@@ -115,92 +151,4 @@ func (c *checker) anyFailed(path string, members int) bool {
 		}
 	}
 	return c.out.failed[path]
-}
-
-func (c *checker) routes(path string, u Upstream) {
-	if len(u.Routes) == 0 {
-		c.out.warn(path, fmt.Sprintf("upstream %q has no route: only its state is published", u.Name), "add [[upstream.route]]")
-	}
-	for i, r := range u.Routes {
-		where := at(join(path, "route"), i)
-		c.need(where, "direction", `add direction = "out" or direction = "in"`)
-		within(c, join(where, "qos"), r.QoS, 0, 1)
-		if c.filter(where, r) {
-			c.loops(join(path, "route"), u.Routes, i)
-		}
-	}
-}
-
-// filter checks the filter of a route and its prefixes. It tells whether they are fit for further checks.
-func (c *checker) filter(path string, r Route) bool {
-	ok := c.prefix(join(path, "local_prefix"), r.LocalPrefix)
-	ok = c.prefix(join(path, "remote_prefix"), r.RemotePrefix) && ok
-	where := join(path, "filter")
-	if !c.need(path, "filter", `add filter = "#" or a narrower one`) || c.out.failed[where] {
-		return false
-	}
-	if reason := topicProblem(r.Filter, true); reason != "" {
-		c.fail(where, r.Filter, reason, `a filter is levels with "/" between them; "+" is any one level, "#" at the end all that follow`)
-		return false
-	}
-	if !ok {
-		return false
-	}
-	switch {
-	case strings.HasPrefix(r.LocalPrefix+r.Filter, "$share/"), strings.HasPrefix(r.RemotePrefix+r.Filter, "$share/"):
-		c.fail(where, r.Filter, "a route cannot use a shared subscription", `remove "$share/<group>/"`)
-	case r.Direction == DirectionIn && strings.HasPrefix(r.LocalPrefix+r.Filter, "$"):
-		c.fail(where, r.Filter, `topics that start with "$" belong to the broker`, "give the route a local_prefix")
-	case len(r.LocalPrefix)+len(r.Filter) > maxTopic, len(r.RemotePrefix)+len(r.Filter) > maxTopic:
-		c.fail(where, r.Filter, "longer than 65535 bytes with its prefix", "shorten it")
-	default:
-		return true
-	}
-	return false
-}
-
-func (c *checker) prefix(path, prefix string) bool {
-	if prefix == "" {
-		return !c.out.failed[path]
-	}
-	if reason := topicProblem(prefix, false); reason != "" {
-		c.fail(path, prefix, reason, "a prefix is plain levels, each followed by \"/\"")
-		return false
-	}
-	if !strings.HasSuffix(prefix, "/") {
-		c.fail(path, prefix, `does not end with "/"`, fmt.Sprintf("the filter is put directly behind it; write %q", prefix+"/"))
-		return false
-	}
-	return true
-}
-
-// loops reports a route that repeats an earlier one, or that closes a circle with it. The router does not send a message
-// back to where it came from, but a client's own message on such a topic would go out, come in again, and be
-// heard twice: a command would be executed twice.
-func (c *checker) loops(path string, routes []Route, i int) {
-	r, where := routes[i], at(path, i)
-	for j, e := range routes[:i] {
-		if r.Direction == 0 || e.Direction == 0 || c.out.failed[join(at(path, j), "filter")] {
-			continue
-		}
-		line := c.cfg.Pos(at(path, j)).Line
-		in, out := r, e
-		if r.Direction == DirectionOut {
-			in, out = e, r
-		}
-		switch {
-		case r.sameTopics(e):
-			c.out.at(where, fmt.Sprintf("this route repeats the one in line %d", line), "remove one of the two")
-		case r.Direction != e.Direction && echoes(in, out):
-			c.fail(join(where, "filter"), r.Filter,
-				fmt.Sprintf("a loop with the route in line %d: what goes out comes in again on the same topic", line),
-				"narrow one of the filters, or give the two routes different prefixes")
-		}
-	}
-}
-
-// sameTopics tells whether two routes move the same topics the same way.
-func (r Route) sameTopics(o Route) bool {
-	return r.Direction == o.Direction && r.Filter == o.Filter &&
-		r.LocalPrefix == o.LocalPrefix && r.RemotePrefix == o.RemotePrefix
 }

@@ -58,6 +58,16 @@ type Buffer struct {
 	AckHold time.Duration `toml:"ack_hold"`
 	// MaxSize bounds what all upstreams' queues hold together, in bytes.
 	MaxSize Size `toml:"max_size"`
+	// MaxAge is how old a record may become in a queue; 0: as old as it likes. It counts only while the clock can be trusted.
+	MaxAge time.Duration `toml:"max_age"`
+	// OnFull is what a full queue does.
+	OnFull OnFull `toml:"on_full"`
+	// MinFree is what the disk keeps free: the buffer's bound shrinks before it, in bytes.
+	MinFree Size `toml:"min_free"`
+	// OrphanAge is how long the queues of an upstream are kept that the configuration no longer has.
+	OrphanAge time.Duration `toml:"orphan_age"`
+	// CardEndurance is how many bytes may be written to the card in its life, as its maker says; for the projected life.
+	CardEndurance Size `toml:"card_endurance"`
 }
 
 // Broker is the MQTT broker for the LAN.
@@ -82,6 +92,10 @@ type Broker struct {
 type Session struct {
 	// MaxAge is how long a session is kept after its client left.
 	MaxAge time.Duration `toml:"max_age"`
+	// MaxSize bounds what waits for one client, in bytes.
+	MaxSize Size `toml:"max_size"`
+	// MaxRecords bounds the messages that wait for one client; 0: no bound.
+	MaxRecords int `toml:"max_records"`
 }
 
 // Listener is one address at which the broker accepts clients.
@@ -91,42 +105,6 @@ type Listener struct {
 	Protocol Protocol `toml:"protocol"`
 	// AllowAnonymous admits clients without a user name. The broker's setting already flowed in.
 	AllowAnonymous bool `toml:"allow_anonymous"`
-}
-
-// Upstream is one remote broker.
-type Upstream struct {
-	Name string `toml:"name"`
-	// Servers are tried in turn; there is at least one.
-	Servers []Server `toml:"servers"`
-	// ClientID is empty when the file does not say: the gateway's id, "-" and the upstream's name are meant.
-	ClientID  string        `toml:"client_id"`
-	Username  string        `toml:"username"`
-	Password  Secret        `toml:"password"`
-	TLS       TLS           `toml:"tls"`
-	KeepAlive time.Duration `toml:"keepalive"` // whole seconds, 1 to 65535
-	// MaxInflight bounds the messages sent and not yet acknowledged.
-	MaxInflight int     `toml:"max_inflight"`
-	Routes      []Route `toml:"route"`
-}
-
-// TLS says how an mqtts:// server proves who it is.
-type TLS struct {
-	// CAFile holds the trusted certificates in PEM; empty means those of the system.
-	CAFile string `toml:"ca_file"`
-	// ServerName replaces the host of the server's URL in SNI and in the check of its certificate.
-	ServerName string `toml:"server_name"`
-}
-
-// Route says which topics go which way. Its two full filters are the prefixes with Filter behind them, and a
-// message keeps what follows the prefix.
-type Route struct {
-	Direction Direction `toml:"direction"`
-	Filter    string    `toml:"filter"`
-	// LocalPrefix and RemotePrefix are empty or end with "/".
-	LocalPrefix  string `toml:"local_prefix"`
-	RemotePrefix string `toml:"remote_prefix"`
-	QoS          int    `toml:"qos"` // 0 or 1: of publishing for out, of the subscription for in
-	Retain       Retain `toml:"retain"`
 }
 
 // Bus is one serial port or network endpoint, on which one conversation takes place at a time.

@@ -17,6 +17,11 @@ func newConfig() *Config {
 			CommitInterval: time.Second,
 			AckHold:        50 * time.Millisecond,
 			MaxSize:        1 * GiB,
+			MaxAge:         30 * 24 * time.Hour,
+			MinFree:        64 * MiB,
+			OrphanAge:      7 * 24 * time.Hour,
+			// What makers promise for a cheap card of 32 GB: about 300 times its size. Better cards say more.
+			CardEndurance: 10 * TiB,
 		},
 		Broker: Broker{
 			// What telemetry needs is a few KiB. The limit bounds what every connection may make us hold at once,
@@ -25,7 +30,7 @@ func newConfig() *Config {
 			MaxConnections: 1000,
 			ConnectTimeout: 10 * time.Second,
 			MaxInflight:    100,
-			Session:        Session{MaxAge: 7 * 24 * time.Hour},
+			Session:        Session{MaxAge: 7 * 24 * time.Hour, MaxSize: 64 * MiB, MaxRecords: 100000},
 		},
 	}
 }
@@ -37,12 +42,19 @@ func (l *Listener) setDefaults() { l.Protocol = ProtocolMQTT }
 
 func (u *Upstream) setDefaults() {
 	u.KeepAlive = 30 * time.Second
+	u.RetryPrimary = 10 * time.Minute
 	u.MaxInflight = 64
+	u.Token.Lifetime = time.Hour
+	u.Lazy = Lazy{Records: 100, After: 5 * time.Minute}
+	u.LiveShare = 70
+	u.StatusInterval = time.Minute
+	u.Queue.MaxAge = 30 * 24 * time.Hour // the buffer's, which flows in
 }
 
 func (r *Route) setDefaults() {
 	r.QoS = 1
 	r.Retain = RetainKeep
+	r.Batch = Batch{MaxRecords: 500, MaxBytes: 64 * KiB, Linger: time.Second}
 }
 
 func (b *Bus) setDefaults() {
@@ -72,6 +84,9 @@ func (c *Config) inherit() {
 			l.AllowAnonymous = c.Broker.AllowAnonymous && loopback(l.Address)
 		}
 	}
+	for i := range c.Upstreams {
+		c.inheritUpstream(at("upstream", i), &c.Upstreams[i])
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		for j := range d.Points {
@@ -82,6 +97,32 @@ func (c *Config) inherit() {
 			if !c.src.has(path+".type") && p.Address.Table.Bits() {
 				p.Type = TypeBool
 			}
+		}
+	}
+}
+
+// inheritUpstream lets the buffer's limits flow into an upstream's queues, and the ceilings of its profile into the defaults. What the
+// file says itself stays: the checks compare it with the ceilings.
+func (c *Config) inheritUpstream(path string, u *Upstream) {
+	if !c.src.has(path + ".queue.max_age") {
+		u.Queue.MaxAge = c.Buffer.MaxAge
+	}
+	if !c.src.has(path + ".queue.on_full") {
+		u.Queue.OnFull = c.Buffer.OnFull
+	}
+	u.Ceilings = u.Profile.Ceilings()
+	if most := u.Ceilings.MaxInflight; most > 0 && !c.src.has(path+".max_inflight") {
+		u.MaxInflight = min(u.MaxInflight, most)
+	}
+	if !c.src.has(path + ".rate.messages") {
+		u.Rate.Messages = u.Ceilings.pace()
+	}
+	if !c.src.has(path + ".rate.bytes") {
+		u.Rate.Bytes = u.Ceilings.Bytes
+	}
+	for i := range u.Routes {
+		if r := &u.Routes[i]; u.Ceilings.Payload > 0 && !c.src.has(at(path+".route", i)+".batch.max_bytes") {
+			r.Batch.MaxBytes = min(r.Batch.MaxBytes, u.Ceilings.Payload)
 		}
 	}
 }

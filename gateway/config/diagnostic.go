@@ -94,7 +94,7 @@ func oneLine(s string) string {
 
 var (
 	// A text given to a key that sounds like a secret, spelling mistakes included.
-	secretText = regexp.MustCompile(`(?i)((?:pas|pwd|secret|token)[\w-]*["']?\s*=\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?)`)
+	secretText = regexp.MustCompile(`(?i)((?:pas|pwd|secret|token|api_?key|\bkey)[\w-]*["']?\s*=\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?)`)
 	// The user and password of a URL.
 	userInfo = regexp.MustCompile(`(://)([^/@\s"']+)(@)`)
 )

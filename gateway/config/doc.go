@@ -13,6 +13,10 @@
 //  3. decode.go moves the tree into the structs of config.go, over the defaults of defaults.go, and notes every
 //     unknown key and wrong type. The library's own decoder stops at the first mismatch, so it is not used here.
 //  4. Secrets are resolved (secret.go), and check*.go validates what one key alone cannot tell.
+//  5. loops.go follows topics through the routes of several upstreams and refuses what would go round for ever. lint*.go compares
+//     what devices and routes ask of an upstream with what its profile takes (profiles.go).
+//
+// What is allowed but probably not meant is in Config.Warnings; a caller that is strict takes them for errors.
 //
 // Pos and Error of Config let other packages report what only they can know, such as a bus that is asked for more than
 // its baud rate allows, in the same form.

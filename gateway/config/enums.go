@@ -56,14 +56,21 @@ func (p Protocol) String() string { return nameOf(p, uint8(p)) }
 // Direction is the way of a route.
 type Direction uint8
 
-// DirectionOut sends local topics to the upstream, DirectionIn brings remote ones here.
+// DirectionOut sends local topics to the upstream, DirectionIn brings remote ones here, DirectionBoth does both.
 const (
 	DirectionOut Direction = iota + 1
 	DirectionIn
+	DirectionBoth
 )
 
-func (Direction) names() []string  { return []string{"", "out", "in"} }
+func (Direction) names() []string  { return []string{"", "out", "in", "both"} }
 func (d Direction) String() string { return nameOf(d, uint8(d)) }
+
+// Out tells whether topics go to the upstream.
+func (d Direction) Out() bool { return d == DirectionOut || d == DirectionBoth }
+
+// In tells whether topics come from the upstream.
+func (d Direction) In() bool { return d == DirectionIn || d == DirectionBoth }
 
 // Retain says what a route does with the retain flag.
 type Retain uint8

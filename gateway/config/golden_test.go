@@ -13,9 +13,11 @@ import (
 
 var update = flag.Bool("update", false, "write want.txt from what the code says")
 
-// testEnv is a machine with two environment variables, the files of dir, and no links.
+// testEnv is a machine with a few environment variables, the files of dir, and no links.
 func testEnv(dir string) Env {
-	vars := map[string]string{"CLOUD_PASSWORD": "correct horse", "EMPTY": ""}
+	vars := map[string]string{
+		"CLOUD_PASSWORD": "correct horse", "PROXY_PASSWORD": "battery staple", "DEVICE_KEY": "c2VjcmV0IGtleSBvZiBhIGRldmljZQ==", "EMPTY": "",
+	}
 	return Env{
 		Dir:       dir,
 		LookupEnv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok },

@@ -71,7 +71,10 @@ func (c *Config) resolvePaths(env Env) {
 	c.Gateway.DataDir = env.path(c.Gateway.DataDir)
 	c.Broker.PasswordFile = env.path(c.Broker.PasswordFile)
 	for i := range c.Upstreams {
-		c.Upstreams[i].TLS.CAFile = env.path(c.Upstreams[i].TLS.CAFile)
+		u := &c.Upstreams[i]
+		for _, name := range []*string{&u.TLS.CAFile, &u.TLS.CertFile, &u.TLS.KeyFile, &u.Token.KeyFile} {
+			*name = env.path(*name)
+		}
 	}
 }
 

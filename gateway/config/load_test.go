@@ -8,16 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tidegate/tidegate/configs"
 )
-
-// ignoreSource leaves out of a comparison what only positions need.
-func ignoreSource() cmp.Option { return cmpopts.IgnoreUnexported(Config{}) }
 
 func mustParse(t *testing.T, data string) *Config {
 	t.Helper()
@@ -26,150 +21,6 @@ func mustParse(t *testing.T, data string) *Config {
 		t.Fatal(err)
 	}
 	return cfg
-}
-
-func TestParseReadsEveryKindOfValue(t *testing.T) {
-	got := mustParse(t, `
-gateway = { id = "g1", base_topic = "plant/{id}", data_dir = "/data" }
-log = { level = "debug", format = "json" }
-http.listen = "[::1]:9000"
-[buffer]
-commit_interval = "2s"
-ack_hold = "0s"
-max_size = "2GiB"
-[broker]
-allow_anonymous = true
-password_file = "/etc/passwd.mqtt"
-max_packet_size = "1MiB"
-max_connections = 5
-connect_timeout = "3s"
-max_inflight = 7
-session = { max_age = "2h" }
-[[broker.listener]]
-address = "localhost:1883"
-[[broker.listener]]
-address = ":1884"
-allow_anonymous = false
-[[upstream]]
-name = "cloud"
-servers = ["mqtts://a.example.com", "mqtt://[fe80::1]:1885"]
-client_id = "c"
-username = "u"
-password = { env = "CLOUD_PASSWORD" }
-keepalive = "60s"
-max_inflight = 3
-tls.server_name = "b.example.com"
-[[upstream.route]]
-direction = "in"
-filter = "+/set"
-local_prefix = "l/"
-remote_prefix = "r/"
-qos = 0
-retain = "clear"
-[[bus]]
-name = "net"
-transport = "tcp"
-endpoint = "[::1]:502"
-timeout = "250ms"
-retries = 0
-gap = "5ms"
-connect_delay = "1s"
-max_registers = 64
-max_gap = 0
-[[bus]]
-name = "line"
-transport = "rtu"
-port = "/dev/ttyS1"
-baud = 19200
-data_bits = 8
-parity = "even"
-stop_bits = 2
-[[device]]
-name = "d"
-bus = "net"
-unit_id = 0
-interval = "100ms"
-byte_order = "CDAB"
-publish = "both"
-[[device.point]]
-name = "a"
-address = "40011"
-type = "float32"
-scale = 2
-offset = -0.5
-unit = "°C"
-writable = true
-min = -1
-max = 1.5
-[[device.point]]
-name = "b"
-address = "input:0x10"
-type = "int32"
-byte_order = "DCBA"
-[[device.point]]
-name = "c"
-address = "coil:3"
-[[device]]
-name = "e"
-bus = "line"
-unit_id = 247
-[[device.point]]
-name = "f"
-address = "discrete:65535"
-type = "bool"
-`)
-	low, high, noGap := -1.0, 1.5, 0
-	want := &Config{
-		Gateway: Gateway{ID: "g1", BaseTopic: "plant/{id}", DataDir: "/data"},
-		Log:     Log{Level: LevelDebug, Format: FormatJSON},
-		HTTP:    HTTP{Listen: "[::1]:9000"},
-		Buffer:  Buffer{CommitInterval: 2 * time.Second, MaxSize: 2 * GiB},
-		Broker: Broker{
-			AllowAnonymous: true, PasswordFile: "/etc/passwd.mqtt", MaxPacketSize: MiB, MaxConnections: 5,
-			ConnectTimeout: 3 * time.Second, MaxInflight: 7, Session: Session{MaxAge: 2 * time.Hour},
-			Listeners: []Listener{{Address: "localhost:1883", AllowAnonymous: true}, {Address: ":1884"}},
-		},
-		Upstreams: []Upstream{{
-			Name: "cloud", Servers: []Server{{TLS: true, Host: "a.example.com", Port: 8883}, {Host: "fe80::1", Port: 1885}},
-			ClientID: "c", Username: "u", Password: NewSecret("correct horse"), TLS: TLS{ServerName: "b.example.com"},
-			KeepAlive: time.Minute, MaxInflight: 3,
-			Routes: []Route{{Direction: DirectionIn, Filter: "+/set", LocalPrefix: "l/", RemotePrefix: "r/", Retain: RetainClear}},
-		}},
-		Buses: []Bus{
-			{
-				Name: "net", Transport: TransportTCP, Endpoint: "[::1]:502", Baud: 9600, DataBits: 8, StopBits: 1,
-				Timeout: 250 * time.Millisecond, Gap: 5 * time.Millisecond, ConnectDelay: time.Second, MaxRegisters: 64, MaxGap: &noGap,
-			},
-			{
-				Name: "line", Transport: TransportRTU, Port: "/dev/ttyS1", Baud: 19200, DataBits: 8, Parity: ParityEven, StopBits: 2,
-				Timeout: time.Second, Retries: 1, MaxRegisters: 125,
-			},
-		},
-		Devices: []Device{
-			{
-				Name: "d", Bus: "net", Interval: 100 * time.Millisecond, ByteOrder: OrderCDAB, Publish: PublishBoth,
-				Points: []Point{
-					{
-						Name: "a", Address: Address{TableHolding, 10}, Type: TypeFloat32, ByteOrder: OrderCDAB, Scale: 2, Offset: -0.5,
-						Unit: "°C", Writable: true, Min: &low, Max: &high,
-					},
-					{Name: "b", Address: Address{TableInput, 16}, Type: TypeInt32, ByteOrder: OrderDCBA, Scale: 1},
-					{Name: "c", Address: Address{TableCoil, 3}, Type: TypeBool, ByteOrder: OrderCDAB, Scale: 1},
-				},
-			},
-			{
-				Name: "e", Bus: "line", UnitID: 247, Interval: time.Second,
-				Points: []Point{{Name: "f", Address: Address{TableDiscrete, 65535}, Type: TypeBool, Scale: 1}},
-			},
-		},
-	}
-	if diff := cmp.Diff(want, got, ignoreSource(), cmpopts.IgnoreFields(Config{}, "Warnings"),
-		cmp.Comparer(func(a, b Secret) bool { return a.Reveal() == b.Reveal() })); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if got.Gateway.Base("g1") != "plant/g1" {
-		t.Errorf("base is %q", got.Gateway.Base("g1"))
-	}
 }
 
 func TestParseAcceptsBothNotationsOfLists(t *testing.T) {

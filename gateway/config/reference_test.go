@@ -59,7 +59,11 @@ func TestReferenceAsItStandsChangesNothing(t *testing.T) {
 }
 
 func TestReferenceParsesWithEveryKeySet(t *testing.T) {
-	text := strings.Replace(readReference(t).text, "writable = false", "writable = true", 1) // min and max want it
+	text := strings.NewReplacer(
+		"writable = false", "writable = true", // min and max want it
+		`payload = "message"`, `payload = "batch"`, // [upstream.route.batch] does
+		`start = "automatic"`, `start = "lazy"`, // and [upstream.lazy]
+	).Replace(readReference(t).text)
 	env := testEnv("testdata/certs")
 	if _, err := Parse("reference.toml", []byte(text), env); err != nil {
 		t.Errorf("%v", err)
@@ -84,7 +88,7 @@ func TestReferenceShowsEveryKey(t *testing.T) {
 			}
 		}
 	})
-	if keys < 60 {
+	if keys < 120 {
 		t.Errorf("only %d keys were looked for", keys)
 	}
 }
@@ -110,6 +114,9 @@ func TestReferenceDefaultsAreTheCodes(t *testing.T) {
 	}{
 		{"broker.listener[0]", &Listener{}},
 		{"upstream[0]", &Upstream{}},
+		{"upstream[1]", &Upstream{}},
+		{"upstream[2]", &Upstream{}},
+		{"upstream[3]", &Upstream{}},
 		{"upstream[0].route[0]", &Route{}},
 		{"bus[0]", &Bus{}},
 		{"bus[1]", &Bus{}},
@@ -139,7 +146,7 @@ func TestReferenceDefaultsAreTheCodes(t *testing.T) {
 			compared++
 		}
 	}
-	if compared < 35 {
+	if compared < 65 {
 		t.Errorf("only %d defaults were compared", compared)
 	}
 }

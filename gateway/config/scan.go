@@ -371,23 +371,3 @@ func unescape(text string) string {
 		text = text[digits:]
 	}
 }
-
-// join adds a key to a path.
-func join(path, key string) string {
-	bare := key != ""
-	for i := range len(key) {
-		bare = bare && bareKeyChar(key[i])
-	}
-	if !bare {
-		key = strconv.Quote(key)
-	}
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-// at adds the number of a member to the path of a list.
-func at(path string, i int) string {
-	return path + "[" + strconv.Itoa(i) + "]"
-}

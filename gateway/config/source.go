@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,6 +45,34 @@ func parent(path string) string {
 	return path[:max(i, 0)]
 }
 
+// join adds keys to a path, each below the one before.
+func join(path string, keys ...string) string {
+	for _, key := range keys {
+		if path != "" {
+			path += "."
+		}
+		path += quotedKey(key)
+	}
+	return path
+}
+
+// quotedKey returns a key as it stands in a path: in quotes where TOML would have to quote it.
+func quotedKey(key string) string {
+	bare := key != ""
+	for i := range len(key) {
+		bare = bare && bareKeyChar(key[i])
+	}
+	if bare {
+		return key
+	}
+	return strconv.Quote(key)
+}
+
+// at adds the number of a member to the path of a list.
+func at(path string, i int) string {
+	return path + "[" + strconv.Itoa(i) + "]"
+}
+
 // position counts lines and characters up to a byte offset.
 func (s *source) position(offset int) Position {
 	offset = s.inside(offset)
@@ -61,6 +90,12 @@ func (s *source) inside(offset int) int {
 	offset = min(max(offset, 0), len(s.data))
 	if offset == len(s.data) {
 		offset = len(strings.TrimSuffix(s.data, "\n"))
+	}
+	// The library counts bytes, and at the end of a file it may point into a character.
+	for range utf8.UTFMax - 1 {
+		if offset > 0 && offset < len(s.data) && !utf8.RuneStart(s.data[offset]) {
+			offset--
+		}
 	}
 	return offset
 }

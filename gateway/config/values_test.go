@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -46,14 +47,17 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
 	for _, line := range []string{
 		`password = "hunter2"`, `pasword = 'hunter2'`, `upstream = [{ password = "hunter2", x = 1 }]`, `"password"="hunter2`,
 		`api_token = "hunter2\"hunter2"`, `client_secret= 'hunter2`, `servers = ["mqtt://me:hunter2@host:1883"]`, `servers = "mqtt://hunter2@host"`,
+		`token = { kind = "azure-sas", key = "hunter2" }`, `token.key = 'hunter2'`, `proxy = "http://me:hunter2@host:1"`, `api_key = "hunter2"`,
 	} {
 		_, err := Parse("x.toml", []byte("[[upstream]]\n"+line+"\n"), Env{})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got\n%v", line, err)
 		}
 	}
-	if got := mask(`password_file = "/etc/users"`); !strings.Contains(got, "/etc/users") {
-		t.Errorf("the name of a file is hidden: %s", got)
+	for _, line := range []string{`password_file = "/etc/users"`, `key_file = "/etc/users"`, `keepalive = "/etc/users"`} {
+		if got := mask(line); got != line {
+			t.Errorf("what is no secret is hidden: %s", got)
+		}
 	}
 }
 
@@ -103,15 +107,60 @@ func TestAddress(t *testing.T) {
 func TestServer(t *testing.T) {
 	for text, want := range map[string]string{
 		"mqtt://h": "mqtt://h:1883", "mqtts://h": "mqtts://h:8883", "mqtts://h:1": "mqtts://h:1", "mqtt://[::1]": "mqtt://[::1]:1883",
-		"mqtt://h/": "mqtt://h:1883", "MQTT://H": "mqtt://H:1883",
+		"mqtt://h/": "mqtt://h:1883", "MQTT://H": "mqtt://H:1883", "ws://h": "ws://h:80/mqtt", "wss://h": "wss://h:443/mqtt",
+		"ws://h:8083/": "ws://h:8083/", "wss://[::1]/a%20b/c?x=1&y": "wss://[::1]:443/a%20b/c?x=1&y", "ws://h?x=1": "ws://h:80/mqtt?x=1",
 	} {
 		var got Server
 		if err := got.UnmarshalText([]byte(text)); err != nil || got.String() != want {
 			t.Errorf("%s: got %v, %v", text, got, err)
 		}
+		if u := got.URL(); u.String() != want {
+			t.Errorf("%s: URL is %v, want %s", text, u, want)
+		}
 	}
-	for _, text := range []string{"", "h", "mqtt://", "mqtt:///x", "mqtt://:1883", "mqtt://h:0", "mqtt://h:65536", "mqtt://h?x", "mqtt://h#x", "mqtt://u@h", "http://h"} {
+	for _, text := range []string{"", "h", "mqtt://", "ws://", "ws://:80", "wss://u:p@h/mqtt", "ws://h/mqtt#x", "mqtt:///x", "mqtt://:1883", "mqtt://h:0", "mqtt://h:65536", "mqtt://h?x", "mqtt://h#x", "mqtt://u@h", "http://h"} {
 		var got Server
+		if err := got.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	}
+}
+
+func TestProxy(t *testing.T) {
+	for text, want := range map[string]string{
+		"http://h:3128": "http://h:3128", "socks5://me@[::1]:1080": "socks5://me@[::1]:1080", "https://h:1/": "https://h:1",
+	} {
+		var got Proxy
+		if err := got.UnmarshalText([]byte(text)); err != nil || got.String() != want || !got.IsSet() {
+			t.Errorf("%s: got %v, %v", text, got, err)
+		}
+		if u := got.URL(Secret{}); u.String() != want {
+			t.Errorf("%s: URL is %v", text, u)
+		}
+	}
+	for _, text := range []string{"", "h:1", "http://h", "http://:1", "http://h:0", "http://h:65536", "http://h:1/x", "http://me:pw@h:1", "ftp://h:1", "socks4://h:1"} {
+		var got Proxy
+		if err := got.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	}
+	p := Proxy{Scheme: "http", User: "me", Host: "h", Port: 1}
+	if u := p.URL(NewSecret("p@ss")); u.String() != "http://me:p%40ss@h:1" {
+		t.Errorf("with a password: %v", u)
+	}
+	if none := (Proxy{}); none.IsSet() || none.String() != "" || none.URL(Secret{}) != nil {
+		t.Error("the zero Proxy is set")
+	}
+}
+
+func TestPin(t *testing.T) {
+	const text = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" // of nothing
+	var got Pin
+	if err := got.UnmarshalText([]byte(text)); err != nil || got != Pin(sha256.Sum256(nil)) || got.String() != text {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"", "sha256//", text[8:], "sha1" + text[6:], text[:len(text)-4], text + "=", "sha256//!!!!"} {
+		var got Pin
 		if err := got.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is taken for %v", text, got)
 		}

@@ -1,0 +1,155 @@
+package bridge
+
+import (
+	"math"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestReturnIsSpread draws first waits after a calm connection and looks at their distribution: even, so that a fleet returns at a steady rate.
+func TestReturnIsSpread(t *testing.T) {
+	const draws, classes = 20000, 9
+	var count [classes]int
+	for range draws {
+		d := (&backoff{}).next(backoffCalm, failNetwork)
+		if d < time.Second || d > 10*time.Second {
+			t.Fatalf("wait %v", d)
+		}
+		count[min(classes-1, int((d-time.Second)/time.Second))]++
+	}
+	for i, n := range count {
+		if share := float64(n) / draws; math.Abs(share-1.0/classes) > 0.02 {
+			t.Errorf("%.3f of the waits lie in second %d, want %.3f", share, i+1, 1.0/classes)
+		}
+	}
+	wide := backoff{spread: time.Hour}
+	longest := time.Duration(0)
+	for range 100 {
+		longest = max(longest, wide.next(backoffCalm, failNetwork))
+	}
+	if longest < 10*time.Minute {
+		t.Errorf("spread over an hour, and the longest wait was %v", longest)
+	}
+}
+
+func TestServersAreTriedInTurn(t *testing.T) {
+	urls := []*url.URL{{Host: "a"}, {Host: "b"}, {Host: "c"}}
+	s := newServers(urls)
+	at := time.Unix(0, 0)
+	var order []string
+	for range 5 {
+		order = append(order, s.url().Host)
+		at = at.Add(time.Second)
+		s.fail(at)
+	}
+	if want := []string{"a", "b", "c", "a", "b"}; !slices.Equal(order, want) {
+		t.Errorf("tried %v, want %v", order, want)
+	}
+	s = newServers(urls)
+	s.fail(at) // a, then b works and breaks: c has not failed lately
+	s.fail(at.Add(time.Hour))
+	if got := s.url().Host; got != "c" {
+		t.Errorf("after a and b: %s", got)
+	}
+	s.current = 1
+	s.fail(at.Add(2 * time.Hour)) // b again: c never failed, a did long ago
+	if got := s.url().Host; got != "c" {
+		t.Errorf("after b: %s", got)
+	}
+	s.primary()
+	if got := s.url().Host; got != "a" {
+		t.Errorf("primary is %s", got)
+	}
+}
+
+func TestRateOverTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rate  Rate
+		size  int
+		sends float64 // expected in 100 seconds, the first burst included
+	}{
+		"messages":             {Rate{Messages: 90}, 100, 9090},
+		"less than one":        {Rate{Messages: 0.5}, 100, 51},
+		"bytes":                {Rate{Bytes: 1000}, 100, 1010},
+		"both, bytes bind":     {Rate{Messages: 90, Bytes: 1000}, 100, 1010},
+		"larger than a second": {Rate{Bytes: 1000}, 5000, 21},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLimiter(tt.rate)
+			now := time.Unix(0, 0)
+			end := now.Add(100 * time.Second)
+			sends := 0.0
+			for !now.After(end) {
+				wait := l.take(now, tt.size)
+				if wait == 0 {
+					sends++
+				}
+				now = now.Add(wait)
+			}
+			if math.Abs(sends-tt.sends) > 1+tt.sends/100 {
+				t.Errorf("%v sends in 100 s, want about %v", sends, tt.sends)
+			}
+		})
+	}
+	free := newLimiter(Rate{})
+	for range 1000 {
+		if wait := free.take(time.Unix(0, 0), 1<<20); wait != 0 {
+			t.Fatalf("no rate, and a wait of %v", wait)
+		}
+	}
+}
+
+func TestSuspicion(t *testing.T) {
+	at := func(lane int, pos uint64) *flight { return &flight{lane: &laneReader{index: lane}, pos: pos} }
+	var s suspect
+	for cut := 1; cut <= poisonCuts; cut++ {
+		if s.guilty(1, 7) {
+			t.Fatalf("guilty after %d cuts", cut-1)
+		}
+		if want := max(1, 16>>(cut-1)); s.window(16) != want {
+			t.Errorf("window %d before cut %d, want %d", s.window(16), cut, want)
+		}
+		if want := []int{500, 125, 31, 7, 1}[cut-1]; s.records(500) != want {
+			t.Errorf("%d records in a batch before cut %d, want %d", s.records(500), cut, want)
+		}
+		s = s.after(at(1, 7), false)
+	}
+	if !s.guilty(1, 7) || s.guilty(0, 7) || s.guilty(1, 8) {
+		t.Errorf("verdict %+v", s)
+	}
+	if s.window(16) != 1 || s.records(500) != 1 {
+		t.Errorf("window %d, records %d", s.window(16), s.records(500))
+	}
+	if s := s.after(at(1, 8), false); s.cuts != 1 {
+		t.Errorf("another head: %+v", s)
+	}
+	if s := s.after(nil, false); s.cuts != poisonCuts {
+		t.Errorf("cut before it was sent: %+v", s)
+	}
+	if s := s.after(nil, true); s.cuts != 0 {
+		t.Errorf("acknowledged: %+v", s)
+	}
+}
+
+func TestWindowStartsSlowly(t *testing.T) {
+	w := newWindow(16, 32, 40)
+	limit := func(confirms int) int64 {
+		for range confirms {
+			w.put(flight{})
+			<-w.flights
+			w.leave(true)
+		}
+		return w.limit.Load()
+	}
+	if a, b, c := limit(15), limit(1), limit(31); a != 16 || b != 32 || c != 32 {
+		t.Errorf("limits %d, %d, %d", a, b, c)
+	}
+	if a, b := limit(1), limit(33); a != 33 || b != 34 {
+		t.Errorf("beyond the threshold: %d, %d", a, b)
+	}
+	if got := limit(1000); got != 40 {
+		t.Errorf("at the end: %d", got)
+	}
+}

@@ -1,0 +1,65 @@
+package websocket
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/coder/websocket"
+)
+
+// AcceptOptions say whose requests are accepted.
+type AcceptOptions struct {
+	// Origins are the hosts, path.Match patterns such as "*.example.com", whose pages may connect, beside the host that the
+	// request is for. "*" allows the pages of every host. A request without an Origin header comes from no page and is always allowed.
+	Origins []string
+}
+
+// Accept makes a WebSocket for MQTT of a request. On an error it has answered the request with the reason.
+func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (net.Conn, error) {
+	if err := checkSubprotocol(r); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return nil, err
+	}
+	h := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol, subprotocol31},
+		InsecureSkipVerify: slices.Contains(o.Origins, "*"),
+		OriginPatterns:     o.Origins,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accept websocket from %s: %w", r.RemoteAddr, errors.Unwrap(err))
+	}
+	return newConn(ws, h.raw), nil
+}
+
+// checkSubprotocol refuses a client that asks for something else than MQTT. One that asks for nothing is let in: small clients forget it.
+func checkSubprotocol(r *http.Request) error {
+	asked := strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ",")
+	if asked == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(asked, ",") {
+		if name = strings.TrimSpace(name); strings.EqualFold(name, subprotocol) || strings.EqualFold(name, subprotocol31) {
+			return nil
+		}
+	}
+	return fmt.Errorf("websocket from %s asks for the sub-protocol %q; here is %q", r.RemoteAddr, asked, subprotocol)
+}
+
+// hijacker keeps the connection that is taken over, for its deadlines and addresses.
+type hijacker struct {
+	http.ResponseWriter
+	raw net.Conn
+}
+
+// Hijack takes the connection over from the HTTP server.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	raw, buf, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.raw = raw
+	return raw, buf, err
+}

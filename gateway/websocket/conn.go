@@ -1,0 +1,134 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// The sub-protocol names: of MQTT 3.1.1 and 5 [MQTT-6.0.0-4], and of clients that speak MQTT 3.1.
+const (
+	subprotocol   = "mqtt"
+	subprotocol31 = "mqttv3.1"
+)
+
+// closeGrace bounds what Close waits for the peer to say goodbye too.
+const closeGrace = time.Second
+
+var errText = errors.New("websocket: the peer sent a text message; MQTT travels in binary messages only")
+
+// conn is a WebSocket as a net.Conn. Deadlines go to the connection beneath: their errors are those of the net package.
+type conn struct {
+	ws     *websocket.Conn
+	raw    net.Conn
+	closed atomic.Bool
+
+	mu      sync.Mutex // one Read at a time
+	message io.Reader  // what is left of the current message; nil: none is begun
+}
+
+func newConn(ws *websocket.Conn, raw net.Conn) *conn {
+	ws.SetReadLimit(-1) // of a message; it is passed on as it comes, and MQTT bounds its packets itself
+	return &conn{ws: ws, raw: raw}
+}
+
+// Read returns the next bytes of the stream. A close frame of the peer is io.EOF.
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		n, err := c.read(p)
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, c.reason(err)
+		}
+	}
+}
+
+// read reads from one message. At the end of a message it returns 0 and no error.
+func (c *conn) read(p []byte) (int, error) {
+	if c.message == nil {
+		kind, r, err := c.ws.Reader(context.Background())
+		if err != nil {
+			return 0, err
+		}
+		if kind != websocket.MessageBinary {
+			_ = c.shut(websocket.StatusUnsupportedData)
+			return 0, errText
+		}
+		c.message = r
+	}
+	n, err := c.message.Read(p)
+	if errors.Is(err, io.EOF) && websocket.CloseStatus(err) == -1 {
+		c.message, err = nil, nil
+	}
+	return n, err
+}
+
+// Write sends p as one binary message.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.ws.Write(context.Background(), websocket.MessageBinary, p); err != nil {
+		return 0, c.reason(err)
+	}
+	return len(p), nil
+}
+
+// reason turns an error of the library into what a net.Conn returns.
+func (c *conn) reason(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errText):
+		return err
+	case c.closed.Load():
+		return net.ErrClosed
+	}
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return io.EOF
+	}
+	return err
+}
+
+// Close says goodbye, waits a second at most for the answer, and closes the connection. Calls that wait return.
+func (c *conn) Close() error { return c.shut(websocket.StatusNormalClosure) }
+
+func (c *conn) shut(status websocket.StatusCode) error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	_ = c.raw.SetDeadline(time.Now().Add(closeGrace))
+	// Its error is that the peer said goodbye in another way, or not at all: the connection is closed in each case.
+	_ = c.ws.Close(status, "")
+	return nil
+}
+
+// LocalAddr returns the address of the connection beneath.
+func (c *conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr returns the address of the connection beneath.
+func (c *conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// NetConn returns the connection beneath, for its TLS state. Reading or writing it breaks the WebSocket.
+func (c *conn) NetConn() net.Conn { return c.raw }
+
+// SetDeadline sets both deadlines.
+func (c *conn) SetDeadline(t time.Time) error { return c.deadline(c.raw.SetDeadline, t) }
+
+// SetReadDeadline sets the deadline of Read.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.deadline(c.raw.SetReadDeadline, t) }
+
+// SetWriteDeadline sets the deadline of Write.
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.deadline(c.raw.SetWriteDeadline, t) }
+
+func (c *conn) deadline(set func(time.Time) error, t time.Time) error {
+	if c.closed.Load() { // Close has set its own
+		return net.ErrClosed
+	}
+	return set(t)
+}
