@@ -85,10 +85,21 @@ func (b *Bridge) pauseAfter(err error, lasted time.Duration) time.Duration {
 		return least
 	}
 	b.failed(err)
-	b.servers.fail(time.Now())
-	wait := max(least, b.backoff(lasted, classify(err)))
+	wait := max(least, b.nextWait(classify(err), lasted))
 	b.log.Warn("upstream is not connected", "error", err, "retry_in", wait.Round(time.Millisecond))
 	return wait
+}
+
+// nextWait turns to the next server and returns how long to wait for it. The waits grow from one round of the list to the next, not within
+// it: a server that works may be the next.
+func (b *Bridge) nextWait(f failure, lasted time.Duration) time.Duration {
+	if lasted >= backoffCalm {
+		b.servers.worked()
+	}
+	if round := b.servers.fail(time.Now()); round || f == failAuth || lasted >= backoffCalm {
+		return b.backoff(lasted, f)
+	}
+	return returning(backoffMin, 3*backoffMin)
 }
 
 func (b *Bridge) failed(err error) {

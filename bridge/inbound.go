@@ -70,7 +70,7 @@ func (e *epoch) subscribeTo(names []string, qos map[string]byte) error {
 	}
 	for filter, code := range st.Result() {
 		if code == subackFailure {
-			return fmt.Errorf("subscribe to %q: the upstream refused it, check its access rules", filter)
+			return fmt.Errorf("subscribe to %q: the upstream refused it: check its access rules; a cluster that is choosing a leader refuses too, for a while", filter)
 		}
 	}
 	return nil

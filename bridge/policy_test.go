@@ -64,6 +64,31 @@ func TestServersAreTriedInTurn(t *testing.T) {
 	}
 }
 
+// A server that works may be the next in the list, so the waits grow from round to round only.
+func TestWaitsGrowFromRoundToRound(t *testing.T) {
+	asked := 0
+	b := &Bridge{
+		servers: newServers([]*url.URL{{Host: "a"}, {Host: "b"}, {Host: "c"}}),
+		backoff: func(time.Duration, failure) time.Duration { asked++; return time.Hour },
+	}
+	for i := range 9 {
+		wait := b.nextWait(failNetwork, time.Second)
+		if last := i%3 == 2; last != (wait == time.Hour) || !last && (wait < backoffMin || wait > 3*backoffMin) {
+			t.Errorf("attempt %d waits %v", i, wait)
+		}
+	}
+	if asked != 3 {
+		t.Errorf("the waits grew %d times in 3 rounds", asked)
+	}
+	b.nextWait(failNetwork, time.Second)
+	if wait := b.nextWait(failNetwork, backoffCalm); wait != time.Hour {
+		t.Errorf("after a calm connection the wait is %v", wait)
+	}
+	if wait := b.nextWait(failAuth, 0); wait != time.Hour {
+		t.Errorf("after refused credentials the wait is %v", wait)
+	}
+}
+
 func TestRateOverTime(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rate  Rate
