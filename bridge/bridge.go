@@ -20,11 +20,12 @@ type Bridge struct {
 	window   atomic.Pointer[window] // of the connection that drains; nil: none
 
 	// These belong to the goroutine of Run and what it joins.
-	backoff func(lasted time.Duration, f failure) time.Duration
-	servers servers
-	rate    limiter
-	suspect suspect
-	ceiling int // how far the window may grow fast
+	backoff    func(lasted time.Duration, f failure) time.Duration
+	insistence func() time.Duration // the wait before refused filters are asked for again
+	servers    servers
+	rate       limiter
+	suspect    suspect
+	ceiling    int // how far the window may grow fast
 
 	mu         sync.Mutex
 	lastError  string
@@ -49,7 +50,8 @@ func New(o Options) (*Bridge, error) {
 	o = o.withDefaults()
 	return &Bridge{
 		opts: o, log: o.Logger.With("upstream", o.Name), backoff: (&backoff{spread: o.Spread}).next, servers: newServers(o.Servers),
-		rate: newLimiter(o.Rate), ceiling: o.MaxInflight,
+		insistence: func() time.Duration { return returning(backoffAuth, 2*backoffAuth) },
+		rate:       newLimiter(o.Rate), ceiling: o.MaxInflight,
 	}, nil
 }
 

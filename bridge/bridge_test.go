@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,13 +114,40 @@ func TestWindowBoundsWhatIsInFlight(t *testing.T) {
 	l.expect(3)
 }
 
-func TestRefusedFilterEndsTheConnection(t *testing.T) {
+// What goes out does not wait for what may not come in: the refusal is said, and the filter is asked for again.
+func TestRefusedFilterHoldsNothingUp(t *testing.T) {
 	u := newUpstream(t)
-	b := run(t, Options{Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue()), In: []Route{{Filter: "x/#", QoS: 1}}})
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	b := runTuned(t, Options{
+		Servers: []*url.URL{u.url()}, Lanes: one(newFakeQueue(text("a", "out"))), Out: all,
+		In: []Route{{Filter: "x/#", QoS: 1}, {Filter: "y/#", QoS: 1}},
+	}, func(b *Bridge) { b.insistence = func() time.Duration { <-gate; return 0 } })
 	l, _ := u.accept(0)
 	f := l.expect(8)
-	l.send(0x90, f.body[0], f.body[1], 0x80)
-	waitError(t, b, `subscribe to "x/#": the upstream refused it`)
+	codes := []byte{0x80, 1}
+	if f.body[4] != 'x' { // the order of the filters in the packet is paho's
+		codes = []byte{1, 0x80}
+	}
+	l.send(0x90, append([]byte{f.body[0], f.body[1]}, codes...)...)
+	for _, want := range []string{"tidegate/gw/gateway/state", "a"} {
+		topic, id, _ := l.expect(3).publishFields()
+		if topic != want {
+			t.Errorf("got %s, want %s", topic, want)
+		}
+		l.puback(id)
+	}
+	waitError(t, b, `subscribe to ["x/#"]: the upstream refused it`)
+	open()
+	f = l.expect(8)
+	if filters := string(f.body[4 : len(f.body)-1]); filters != "x/#" {
+		t.Errorf("asked again for %q", filters)
+	}
+	l.send(0x90, f.body[0], f.body[1], 1)
+	if !l.silent(100 * time.Millisecond) {
+		t.Error("asked again for what is served")
+	}
 }
 
 // TestOverlongSubackDoesNotPanic guards against an index beyond the filters inside paho.

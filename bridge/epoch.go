@@ -38,9 +38,10 @@ type epoch struct {
 	slots   chan *inbound           // received and not yet confirmed, in the order of arrival
 	conn    atomic.Pointer[guardedConn]
 
-	suspect suspect // as it was when the epoch began
-	cleared bool    // the suspect was acknowledged; the acker's own until it is joined
-	head    *flight // that failed; the acker's own until it is joined
+	unserved map[string]byte // filters that the upstream would not serve at first
+	suspect  suspect         // as it was when the epoch began
+	cleared  bool            // the suspect was acknowledged; the acker's own until it is joined
+	head     *flight         // that failed; the acker's own until it is joined
 }
 
 // epoch connects, replicates until something breaks, ctx ends or there is a reason to leave, and returns why it ended.
@@ -152,9 +153,11 @@ func (e *epoch) connect() error {
 
 // setUp subscribes, and says that the gateway is there.
 func (e *epoch) setUp() error {
-	if err := e.subscribe(); err != nil {
+	unserved, err := e.subscribe(inwardFilters(e.b.opts.In))
+	if err != nil {
 		return err
 	}
+	e.unserved = unserved
 	if err := e.publishState(e.ctx, e.b.statePayload(true, e.n, ""), e.b.opts.AckTimeout); err != nil {
 		return fmt.Errorf("publish birth: %w", err)
 	}
@@ -173,6 +176,7 @@ func (e *epoch) serve() error {
 	var wg sync.WaitGroup
 	wg.Go(e.renew)
 	wg.Go(e.watchPrimary)
+	wg.Go(func() { e.insist(e.unserved) })
 	err := e.drain()
 	e.b.counters.connected.Store(false)
 	reason := reasonLost

@@ -30,20 +30,50 @@ type inbound struct {
 	done chan error // buffered: the local broker never waits for us
 }
 
-// subscribe asks for the inward routes, in packets of no more filters than the upstream takes.
-func (e *epoch) subscribe() error {
-	filters := inwardFilters(e.b.opts.In)
+// subscribe asks for filters, in packets of no more than the upstream takes, and returns those that it refused.
+func (e *epoch) subscribe(filters map[string]byte) (refused map[string]byte, err error) {
 	names := slices.Sorted(maps.Keys(filters))
 	size := len(names)
 	if e.b.opts.SubscribeBatch > 0 {
 		size = e.b.opts.SubscribeBatch
 	}
+	refused = map[string]byte{}
 	for part := range slices.Chunk(names, max(1, size)) {
-		if err := e.subscribeTo(part, filters); err != nil {
-			return err
+		if err := e.subscribeTo(part, filters, refused); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return refused, nil
+}
+
+// insist asks again for filters that were refused, until none is left. Meanwhile what goes out goes out: a cluster that chooses a leader refuses
+// for a while, and a mistake in the access rules of what comes in is no reason to hold that up.
+func (e *epoch) insist(filters map[string]byte) {
+	for len(filters) > 0 {
+		e.b.refused(slices.Sorted(maps.Keys(filters)))
+		timer := time.NewTimer(e.b.insistence())
+		select {
+		case <-timer.C:
+		case <-e.ctx.Done():
+			timer.Stop()
+			return
+		}
+		left, err := e.subscribe(filters)
+		if err != nil {
+			e.cancel(err)
+			return
+		}
+		filters = left
+	}
+}
+
+// refused says which filters the upstream does not want to serve.
+func (b *Bridge) refused(filters []string) {
+	err := fmt.Errorf("subscribe to %q: the upstream refused it: check its access rules", filters)
+	b.mu.Lock()
+	b.lastError = err.Error()
+	b.mu.Unlock()
+	b.log.Warn("nothing comes in by some routes, what goes out goes on", "error", err)
 }
 
 func inwardFilters(routes []Route) map[string]byte {
@@ -54,8 +84,8 @@ func inwardFilters(routes []Route) map[string]byte {
 	return filters
 }
 
-// subscribeTo sends one SUBSCRIBE, and takes a refused filter for what it is.
-func (e *epoch) subscribeTo(names []string, qos map[string]byte) error {
+// subscribeTo sends one SUBSCRIBE, and adds to refused what the upstream will not serve: paho reports that as success.
+func (e *epoch) subscribeTo(names []string, qos, refused map[string]byte) error {
 	filters := make(map[string]byte, len(names))
 	for _, name := range names {
 		filters[name] = qos[name]
@@ -70,7 +100,7 @@ func (e *epoch) subscribeTo(names []string, qos map[string]byte) error {
 	}
 	for filter, code := range st.Result() {
 		if code == subackFailure {
-			return fmt.Errorf("subscribe to %q: the upstream refused it: check its access rules; a cluster that is choosing a leader refuses too, for a while", filter)
+			refused[filter] = filters[filter]
 		}
 	}
 	return nil
