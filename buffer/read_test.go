@@ -2,8 +2,10 @@ package buffer
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -260,10 +262,19 @@ func TestPositionsGoOnAfterARestart(t *testing.T) {
 	}
 }
 
-// A long backlog is on disk, not in memory, and is drained from there.
+// backlogVariable is how many records a long backlog has, instead of 200,000.
+const backlogVariable = "TIDEGATE_BACKLOG"
+
+// A long backlog is on disk, not in memory, and is drained from there. Afterwards the file is small.
 func TestMemoryStaysFlatWithALongBacklog(t *testing.T) {
-	const records = 200_000
-	r := running(t, Options{})
+	records := 200_000
+	if text := os.Getenv(backlogVariable); text != "" {
+		var err error
+		if records, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("%s: %v", backlogVariable, err)
+		}
+	}
+	r := running(t, Options{MaxSize: 64 << 30})
 	q := r.Queue("upstream/x")
 	heap := func() int {
 		var m runtime.MemStats
@@ -303,6 +314,11 @@ func TestMemoryStaysFlatWithALongBacklog(t *testing.T) {
 	}
 	if n := r.depth("upstream/x"); n != 0 {
 		t.Errorf("depth %d after the drain", n)
+	}
+	drained := heap()
+	t.Logf("heap %d KB after the drain", drained>>10)
+	if grown := drained - before; grown > 8<<20 {
+		t.Errorf("heap grew by %d KB in the drain", grown>>10)
 	}
 	for began := time.Now(); r.Stats().FileBytes > 8<<20; r.flush() {
 		if time.Since(began) > patience {

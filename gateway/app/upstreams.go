@@ -165,7 +165,7 @@ func (a *App) bridgeOptions(u config.Upstream, link link) bridge.Options {
 	o := bridge.Options{
 		Name: u.Name, GatewayID: a.id, StoreID: a.store.StoreID(),
 		Servers: link.servers, ClientID: link.clientID, Dial: link.transport.Dial, Credentials: link.credentials,
-		KeepAlive: u.KeepAlive, MaxInflight: u.MaxInflight, RetryPrimary: u.RetryPrimary,
+		KeepAlive: u.KeepAlive, MaxInflight: u.MaxInflight, RetryPrimary: u.RetryPrimary, Spread: u.Spread,
 		Rate:              bridge.Rate{Messages: u.Rate.Messages, Bytes: float64(u.Rate.Bytes)},
 		InboundPersistent: u.InboundSession == config.InboundPersistent,
 		Status:            a.newestStatus, StatusEvery: u.StatusInterval,

@@ -39,6 +39,7 @@ func (c *checker) upstream(path string, u Upstream) {
 		c.fail(keepalive, u.KeepAlive, "not whole seconds", "MQTT counts it in seconds; round it")
 	}
 	zeroOr(c, join(path, "retry_primary"), u.RetryPrimary, 10*time.Second, 24*time.Hour)
+	zeroOr(c, join(path, "spread"), u.Spread, time.Second, time.Hour)
 	zeroOr(c, join(path, "status_interval"), u.StatusInterval, time.Second, 24*time.Hour)
 	within(c, join(path, "live_share"), u.LiveShare, 1, 99)
 	zeroOr(c, join(path, "rate", "messages"), u.Rate.Messages, 0.001, 1e6)

@@ -22,6 +22,9 @@ type Upstream struct {
 	KeepAlive     time.Duration `toml:"keepalive"` // whole seconds, 1 to 65535
 	// RetryPrimary is how often the first server is looked at while another one is in use; 0: never.
 	RetryPrimary time.Duration `toml:"retry_primary"`
+	// Spread is the longest random wait before the first connection, and before the first after a calm one was lost; at least 10 s are used for
+	// the latter.
+	Spread time.Duration `toml:"spread"`
 	// MaxInflight bounds the messages sent and not yet acknowledged. The profile's ceiling already flowed into the default.
 	MaxInflight int `toml:"max_inflight"`
 	// Rate bounds what is sent. The profile's ceilings already flowed into the defaults.
