@@ -107,7 +107,14 @@ func (s *Store) finished(e *entry) {
 
 // advance moves the acknowledged position of q as far as it goes, and has the disk told if there is something to free.
 func (s *Store) advance(q *queue) {
-	if q.advance() && !q.dirty {
+	if !q.advance() {
+		return
+	}
+	if s.full { // there will be room
+		s.retryAt = min(s.retryAt, s.now()+monotonic(s.opts.CommitInterval))
+		s.dueAt(s.retryAt)
+	}
+	if !q.dirty {
 		s.cursorMoved(q)
 	}
 	s.roomIn(q)
