@@ -17,6 +17,7 @@ type Bridge struct {
 	opts     Options
 	log      *slog.Logger
 	counters counters
+	echoes   *echoes
 	window   atomic.Pointer[window] // of the connection that drains; nil: none
 
 	// These belong to the goroutine of Run and what it joins.
@@ -50,6 +51,7 @@ func New(o Options) (*Bridge, error) {
 	o = o.withDefaults()
 	return &Bridge{
 		opts: o, log: o.Logger.With("upstream", o.Name), backoff: (&backoff{spread: o.Spread}).next, servers: newServers(o.Servers),
+		echoes:     newEchoes(o.In, o.Now),
 		insistence: func() time.Duration { return returning(backoffAuth, 2*backoffAuth) },
 		rate:       newLimiter(o.Rate), ceiling: o.MaxInflight,
 	}, nil

@@ -4,7 +4,8 @@
 // live records a share while there is a backlog. One window of QoS 1 publishes is in flight, acknowledged to the queues from the
 // head and in order, so that nothing is forgotten that the upstream has not confirmed. A record is sent by the first route that covers it; a route
 // sends it as it was published, point by point, or many records in one message. Inwards it subscribes and hands what
-// comes to the local broker, confirming it when the local broker holds it safely.
+// comes to the local broker, confirming it when the local broker holds it safely. What it has published itself, and the upstream sends back
+// because a route inward covers it too, is dropped.
 //
 // Each connection is an epoch with a number that is committed before CONNECT, and uses a fresh paho client that is thrown away at
 // its end. Paho's own reconnection is not used, because it completes publish tokens without a PUBACK: a bridge that believed

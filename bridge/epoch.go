@@ -62,6 +62,9 @@ func (b *Bridge) epoch(ctx context.Context) error {
 	if err := e.connect(); err != nil {
 		return err
 	}
+	if !b.opts.InboundPersistent {
+		b.echoes.forget()
+	}
 	b.counters.epoch.Store(n)
 	b.counters.connects.Add(1)
 

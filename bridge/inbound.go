@@ -109,7 +109,7 @@ func (e *epoch) subscribeTo(names []string, qos, refused map[string]byte) error 
 // receive is paho's handler: it hands the message over and returns. The slot keeps its place for the confirmation.
 func (e *epoch) receive(m mqtt.Message) {
 	rec, ok := e.b.incoming(m)
-	if !ok {
+	if !ok || e.b.echoes.heard(m.Topic(), m.Payload(), m.Retained()) {
 		m.Ack()
 		return
 	}

@@ -233,6 +233,7 @@ const pahoGaveUp = "publish was broken by timeout"
 
 // publish hands a message to paho, however long a write before it takes, as long as the connection lives.
 func (e *epoch) publish(m *outgoing) mqtt.Token {
+	e.b.echoes.sent(m.Topic, m.Payload)
 	for {
 		t := e.client.Publish(m.Topic, byte(m.QoS), m.Retain, m.Payload)
 		select {

@@ -44,13 +44,16 @@ func (b *Bridge) statePayload(online bool, epoch uint64, reason string) []byte {
 
 // publishState publishes a birth or a farewell and waits until the upstream has it.
 func (e *epoch) publishState(ctx context.Context, state []byte, timeout time.Duration) error {
+	e.b.echoes.sent(e.b.stateTopic(), state)
 	t := e.client.Publish(e.b.stateTopic(), byte(e.b.opts.atMost(1)), !e.b.opts.NoRetain, state)
 	return e.wait(ctx, t, timeout)
 }
 
 // publishStatus tells the upstream how the gateway is. It is not waited for: the next one comes soon, and only the newest counts.
 func (e *epoch) publishStatus() {
-	e.client.Publish(e.b.own(e.b.opts.Topics.Base+"/gateway/status"), 0, !e.b.opts.NoRetain, e.b.opts.Status())
+	topic, status := e.b.own(e.b.opts.Topics.Status()), e.b.opts.Status()
+	e.b.echoes.sent(topic, status)
+	e.client.Publish(topic, 0, !e.b.opts.NoRetain, status)
 }
 
 // mirror shows the link's state on the LAN.

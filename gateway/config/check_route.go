@@ -16,10 +16,6 @@ func (c *checker) routes(path string, u Upstream) {
 		within(c, join(where, "qos"), r.QoS, 0, 1)
 		c.sending(where, r)
 		c.batch(join(where, "batch"), r)
-		if r.Direction == DirectionBoth {
-			c.out.warn(join(where, "direction"), "direction \"both\": what goes out is sent back by the upstream, and subscribers hear it twice",
-				"give what goes out and what comes in prefixes of their own, in two routes")
-		}
 		if c.filter(where, r) {
 			c.loops(join(path, "route"), u.Routes, i)
 		}
