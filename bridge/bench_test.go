@@ -117,7 +117,7 @@ func drainBridge(b *testing.B, server *url.URL, queue Queue, records int) time.D
 	q := &countedQueue{Queue: queue, done: make(chan struct{})}
 	q.left.Store(int64(records))
 	br, err := New(Options{
-		Name: "cloud", ClientID: "bridge", Servers: []*url.URL{server}, Out: all, Local: noLocal{}, Topics: gateway.Topics{Base: "tidegate/gw"},
+		Name: "cloud", ClientID: "bridge", Servers: []*url.URL{server}, Dial: dialTCP, Out: all, Local: noLocal{}, Topics: gateway.Topics{Base: "tidegate/gw"},
 		Lanes: []Lane{{Queue: q, Priority: PriorityNormal}}, NextEpoch: func(context.Context) (uint64, error) { return 1, nil },
 	})
 	if err != nil {

@@ -3,14 +3,11 @@ package bridge
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // dial opens the transport to a server. The connection it returns bounds each write and each incoming packet, and reports its first
@@ -18,7 +15,7 @@ import (
 func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed func(error)) (*guardedConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
-	c, err := b.open(ctx, server)
+	c, err := b.opts.Dial(ctx, server)
 	if err != nil {
 		return nil, err
 	}
@@ -28,58 +25,6 @@ func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed 
 	}
 	g.r = bufio.NewReader(readerFunc(g.fill))
 	return g, nil
-}
-
-func (b *Bridge) open(ctx context.Context, server *url.URL) (net.Conn, error) {
-	if b.opts.Dial != nil {
-		return b.opts.Dial(ctx, server)
-	}
-	return b.dialPlain(ctx, server)
-}
-
-// dialPlain is the Dial that comes with the bridge.
-func (b *Bridge) dialPlain(ctx context.Context, server *url.URL) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: 15 * time.Second}
-	c, err := d.DialContext(ctx, "tcp", server.Host)
-	if err != nil {
-		return nil, err
-	}
-	if t, ok := c.(*net.TCPConn); ok {
-		setUserTimeout(t, b.opts.WriteTimeout)
-	}
-	if server.Scheme == "mqtts" {
-		return b.handshake(ctx, c, server.Hostname())
-	}
-	return c, nil
-}
-
-func (b *Bridge) handshake(ctx context.Context, c net.Conn, host string) (net.Conn, error) {
-	cfg, err := b.opts.TLS()
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = host
-	}
-	t := tls.Client(c, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("tls handshake with %s: %w", cfg.ServerName, err)
-	}
-	return t, nil
-}
-
-// setUserTimeout makes the kernel give a connection up whose data stays unacknowledged for d, as after a pulled cable. It is an
-// improvement only: the acknowledgement timeout finds the same later, so an error is of no consequence.
-func setUserTimeout(c *net.TCPConn, d time.Duration) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
 }
 
 // guardedConn protects paho from its peer. Paho sets no deadline on acknowledgements and pings, allocates whatever length a

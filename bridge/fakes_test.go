@@ -350,6 +350,12 @@ func impatient(b *Bridge) {
 	b.backoff = func(time.Duration, failure) time.Duration { return 0 }
 }
 
+// dialTCP is the plainest way to a server.
+func dialTCP(ctx context.Context, server *url.URL) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", server.Host)
+}
+
 // runTuned is run with a change to the bridge before it starts.
 func runTuned(t *testing.T, o Options, tune func(*Bridge)) *running {
 	t.Helper()
@@ -363,6 +369,9 @@ func runTuned(t *testing.T, o Options, tune func(*Bridge)) *running {
 	o.Topics = gateway.Topics{Base: "tidegate/gw"}
 	if o.Local == nil {
 		o.Local = newFakeLocal()
+	}
+	if o.Dial == nil {
+		o.Dial = dialTCP
 	}
 	b, err := New(o)
 	if err != nil {

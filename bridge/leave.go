@@ -57,7 +57,7 @@ func (e *epoch) watchPrimary() {
 func (b *Bridge) reachable(ctx context.Context, server *url.URL) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
-	c, err := b.open(ctx, server)
+	c, err := b.opts.Dial(ctx, server)
 	if err != nil {
 		return false
 	}

@@ -302,7 +302,7 @@ func TestHeadThatIsNotAcknowledgedEndsTheConnection(t *testing.T) {
 
 func TestLeastTimeBetweenConnections(t *testing.T) {
 	b, err := New(Options{
-		Servers: []*url.URL{{Scheme: "mqtt"}}, Local: newFakeLocal(), NextEpoch: newFakeQueue().NextEpoch, MinReconnect: 5 * time.Second,
+		Servers: []*url.URL{{Scheme: "mqtt"}}, Dial: dialTCP, Local: newFakeLocal(), NextEpoch: newFakeQueue().NextEpoch, MinReconnect: 5 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -384,11 +384,12 @@ func TestStatsTellWhenACertificateEnds(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	server := []*url.URL{{Scheme: "mqtt", Host: "h:1883"}}
-	good := Options{Servers: server, Lanes: one(newFakeQueue()), NextEpoch: newFakeQueue().NextEpoch, Local: newFakeLocal(), Out: all}
+	good := Options{Servers: server, Dial: dialTCP, Lanes: one(newFakeQueue()), NextEpoch: newFakeQueue().NextEpoch, Local: newFakeLocal(), Out: all}
 	for want, change := range map[string]func(*Options){
 		"no server":              func(o *Options) { o.Servers = nil },
-		"scheme must be":         func(o *Options) { o.Servers = []*url.URL{{Scheme: "ws", Host: "h"}} },
+		"scheme must be":         func(o *Options) { o.Servers = []*url.URL{{Scheme: "http", Host: "h"}} },
 		"are needed":             func(o *Options) { o.Local = nil },
+		"Dial, NextEpoch":        func(o *Options) { o.Dial = nil },
 		"needs a lane":           func(o *Options) { o.Lanes, o.Out, o.Lazy.Records = nil, nil, 1 },
 		"lane 3 of 1":            func(o *Options) { o.Out = []Route{{Filter: "#", Lane: 3}} },
 		"route x/#: a batch nee": func(o *Options) { o.Out = []Route{{LocalPrefix: "x/", Filter: "#", Form: FormBatch}} },

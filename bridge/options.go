@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +36,7 @@ type Lazy struct {
 
 func (l Lazy) on() bool { return l.Records > 0 || l.After > 0 }
 
-// Options are what a bridge needs to know. Name, Servers, NextEpoch, Local and Topics are required, and Lanes for sending.
+// Options are what a bridge needs to know. Name, Servers, Dial, NextEpoch, Local and Topics are required, and Lanes for sending.
 type Options struct {
 	Name      string     // of the upstream
 	GatewayID string     // for batches, which carry no gateway's topic
@@ -48,9 +47,8 @@ type Options struct {
 	Password  func() string // read at each connect; nil: none
 	// Credentials is asked at each connect and replaces Username and Password; nil: they are used.
 	Credentials func(ctx context.Context) (Credentials, error)
-	// Dial opens the transport. nil: TCP for mqtt://, TLS for mqtts://.
+	// Dial opens the transport to one of Servers, within ctx.
 	Dial    func(ctx context.Context, server *url.URL) (net.Conn, error)
-	TLS     func() (*tls.Config, error) // for the Dial that comes with the bridge; nil: the system's certificates
 	Out, In []Route
 
 	KeepAlive      time.Duration // 30 s
@@ -97,9 +95,6 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.StatusEvery, time.Minute)
 	setDefault(&o.Lazy.Idle, 10*time.Second)
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	if o.TLS == nil {
-		o.TLS = func() (*tls.Config, error) { return &tls.Config{MinVersion: tls.VersionTLS12}, nil }
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -138,14 +133,14 @@ func (o *Options) check() error {
 	switch {
 	case len(o.Servers) == 0:
 		return errors.New("no server")
-	case o.NextEpoch == nil || o.Local == nil:
-		return errors.New("NextEpoch and Local are needed")
+	case o.Dial == nil || o.NextEpoch == nil || o.Local == nil:
+		return errors.New("the options Dial, NextEpoch and Local are needed")
 	case o.Lazy.on() && len(o.Lanes) == 0:
 		return errors.New("a lazy start needs a lane to wait for")
 	}
 	for _, u := range o.Servers {
-		if o.Dial == nil && u.Scheme != "mqtt" && u.Scheme != "mqtts" {
-			return fmt.Errorf("server %s: scheme must be mqtt or mqtts", u.Redacted())
+		if !slices.Contains([]string{"mqtt", "mqtts", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("server %s: scheme must be mqtt, mqtts, ws or wss", u.Redacted())
 		}
 	}
 	for _, r := range o.Out {

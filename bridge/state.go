@@ -26,16 +26,7 @@ func (b *Bridge) stateTopic() string {
 	if b.opts.StateTopic != "" {
 		return b.opts.StateTopic
 	}
-	return b.own(b.opts.Topics.State())
-}
-
-// own maps a topic of the gateway itself like any other topic when a route covers it, so that it stands beside the values, and leaves it as
-// it is otherwise.
-func (b *Bridge) own(local string) string {
-	if r, remote := firstOutward(b.opts.Out, local); r != nil {
-		return remote
-	}
-	return local
+	return RemoteTopic(b.opts.Out, b.opts.Topics.State())
 }
 
 func (b *Bridge) statePayload(online bool, epoch uint64, reason string) []byte {
@@ -51,7 +42,7 @@ func (e *epoch) publishState(ctx context.Context, state []byte, timeout time.Dur
 
 // publishStatus tells the upstream how the gateway is. It is not waited for: the next one comes soon, and only the newest counts.
 func (e *epoch) publishStatus() {
-	topic, status := e.b.own(e.b.opts.Topics.Status()), e.b.opts.Status()
+	topic, status := RemoteTopic(e.b.opts.Out, e.b.opts.Topics.Status()), e.b.opts.Status()
 	e.b.echoes.sent(topic, status)
 	e.client.Publish(topic, 0, !e.b.opts.NoRetain, status)
 }

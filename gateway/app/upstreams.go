@@ -35,9 +35,6 @@ func laneOf(r config.Route) string {
 	return strings.Join(parts, "-")
 }
 
-func outward(r config.Route) bool { return r.Direction != config.DirectionIn }
-func inward(r config.Route) bool  { return r.Direction != config.DirectionOut }
-
 // lanesOf lists the lanes of an upstream: those that its routes ask for, and those in which an earlier configuration has left something.
 // There is always the normal one: it is where the upstream is told of gaps.
 func lanesOf(u config.Upstream, leftover []string) []lane {
@@ -52,7 +49,7 @@ func lanesOf(u config.Upstream, leftover []string) []lane {
 		return &lanes[len(lanes)-1]
 	}
 	for i, r := range u.Routes {
-		if outward(r) {
+		if r.Direction.Out() {
 			l := find(laneOf(r))
 			l.filters = append(l.filters, r.LocalPrefix+r.Filter)
 			l.ranks = append(l.ranks, i)
@@ -143,10 +140,10 @@ func (a *App) routes(u config.Upstream, lanes []lane) (out, in []bridge.Route) {
 				Topic: a.batchTopic(r), MaxRecords: r.Batch.MaxRecords, MaxBytes: int(r.Batch.MaxBytes), Linger: r.Batch.Linger,
 			}
 		}
-		if outward(r) {
+		if r.Direction.Out() {
 			out = append(out, route)
 		}
-		if inward(r) {
+		if r.Direction.In() {
 			in = append(in, route)
 		}
 	}
