@@ -3,10 +3,12 @@ package bridge
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,7 +58,7 @@ func (c *guardedConn) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	if err != nil {
-		c.failed(err)
+		c.failed(blame(err))
 	}
 	return n, err
 }
@@ -78,12 +80,31 @@ func (c *guardedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 func (c *guardedConn) fill(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if bad := c.scan.check(p[:n], c.maxPacket, c.maxSuback); bad != nil {
-		n, err = 0, bad
+		c.failed(bad)
+		return 0, bad
 	}
 	if err != nil {
-		c.failed(err)
+		c.failed(blame(err))
 	}
 	return n, err
+}
+
+// cutError is the error of a connection that the upstream has ended, with a FIN, a RST or what its transport has for that.
+type cutError struct{ error }
+
+func (c cutError) Unwrap() error { return c.error }
+
+// blame says in the error of a connection whether the upstream has ended it: not when nothing came through for too long, the network is
+// gone, or we have closed it ourselves.
+func blame(err error) error {
+	var late interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN):
+		return err
+	default:
+		return cutError{err}
+	}
 }
 
 // packetScan follows the fixed headers in a stream of MQTT packets (MQTT 3.1.1, 2.2).

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -37,12 +38,24 @@ func (e *epoch) drain() error {
 
 // learn draws the conclusions from a cut connection: what is suspected, and how far the next window may grow fast.
 func (e *epoch) learn(w *window) {
-	e.b.suspect = e.suspect.after(e.head, e.cleared)
+	e.b.suspect = e.suspect.after(e.verdict(), e.head, e.cleared)
 	switch {
 	case time.Since(e.began) >= backoffCalm:
 		e.b.ceiling = e.b.opts.MaxInflight
 	case e.head != nil:
 		e.b.ceiling = min(e.b.opts.MaxInflight, max(leastCeiling, int(w.limit.Load())/2))
+	}
+}
+
+// verdict says how the connection ended, as far as it speaks against the head of its window.
+func (e *epoch) verdict() ending {
+	switch cause := context.Cause(e.ctx); {
+	case errors.As(cause, new(cutError)):
+		return endCut
+	case errors.Is(cause, errNoAnswer) && e.passed:
+		return endPassed
+	default:
+		return endSilent
 	}
 }
 
@@ -57,7 +70,8 @@ func (e *epoch) acknowledge(w *window) {
 		if err := e.confirmed(f.token, timer); err != nil {
 			e.head = &f
 			e.cancel(fmt.Errorf("publish: %w", err))
-			for range w.flights { // what follows was not confirmed in order and will be sent again
+			for later := range w.flights { // it was not confirmed in order and will be sent again
+				e.passed = e.passed || later.acknowledged()
 			}
 			return
 		}

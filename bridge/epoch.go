@@ -42,6 +42,7 @@ type epoch struct {
 	suspect  suspect         // as it was when the epoch began
 	cleared  bool            // the suspect was acknowledged; the acker's own until it is joined
 	head     *flight         // that failed; the acker's own until it is joined
+	passed   bool            // what was sent after head is acknowledged; the acker's own until it is joined
 }
 
 // epoch connects, replicates until something breaks, ctx ends or there is a reason to leave, and returns why it ended.
@@ -125,11 +126,7 @@ func (e *epoch) dial(u *url.URL) (net.Conn, error) {
 func (e *epoch) credentials() (Credentials, error) {
 	o := &e.b.opts
 	if o.Credentials == nil {
-		c := Credentials{Username: o.Username}
-		if o.Password != nil {
-			c.Password = o.Password()
-		}
-		return c, nil
+		return Credentials{}, nil
 	}
 	c, err := o.Credentials(e.ctx)
 	if err != nil {
@@ -198,7 +195,7 @@ func (e *epoch) serve() error {
 
 // goodbye publishes the offline state itself, since a broker does not send the will of a client that says DISCONNECT.
 func (e *epoch) goodbye(reason string) {
-	ctx, cancel := context.WithTimeoutCause(e.ctx, stopGrace, fmt.Errorf("no answer within %v", stopGrace))
+	ctx, cancel := context.WithTimeoutCause(e.ctx, stopGrace, noAnswer(stopGrace))
 	defer cancel()
 	if err := e.publishState(ctx, e.b.statePayload(false, e.n, reason), stopGrace); err != nil {
 		e.b.log.Warn("the upstream did not confirm the offline state", "error", err)
@@ -223,9 +220,14 @@ func (e *epoch) await(ctx context.Context, t mqtt.Token, late <-chan time.Time, 
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-late:
-		return fmt.Errorf("no answer within %v", timeout)
+		return noAnswer(timeout)
 	}
 }
+
+// errNoAnswer is what errors are that come from waiting for the upstream.
+var errNoAnswer = errors.New("no answer")
+
+func noAnswer(timeout time.Duration) error { return fmt.Errorf("%w within %v", errNoAnswer, timeout) }
 
 // because returns the cause of ctx's end, which says more than the error of a token.
 func because(ctx context.Context, err error) error {

@@ -237,8 +237,30 @@ func (u *upstream) welcome() (l *link, birth string) {
 	return l, birth
 }
 
-// serveUntil answers a connection like a broker, and returns when a publish holds payload or the connection ends.
-func (u *upstream) serveUntil(c net.Conn, payload string) {
+// reply is what a fake upstream does with a publish.
+type reply int
+
+const (
+	confirm reply = iota
+	ignore        // and go on
+	cut           // end the connection
+)
+
+// serve answers each connection like a broker, one after the other and for as long as the upstream listens, with a reply to each publish
+// that is no birth.
+func (u *upstream) serve(answer func(payload string) reply) {
+	for {
+		c, err := u.l.Accept()
+		if err != nil {
+			return
+		}
+		u.serveOne(c, answer)
+		c.Close()
+	}
+}
+
+// serveOne answers a connection until it ends or is to be cut.
+func (u *upstream) serveOne(c net.Conn, answer func(payload string) reply) {
 	l := &link{u.t, c, bufio.NewReader(c)}
 	for {
 		f, err := l.read()
@@ -250,10 +272,16 @@ func (u *upstream) serveUntil(c net.Conn, payload string) {
 			_, err = c.Write([]byte{0x20, 2, 0, 0})
 		case 3:
 			_, id, got := f.publishFields()
-			if strings.Contains(got, payload) {
+			r := confirm
+			if !strings.HasPrefix(got, `{"state":`) {
+				r = answer(got)
+			}
+			switch r {
+			case confirm:
+				_, err = c.Write([]byte{0x40, 2, byte(id >> 8), byte(id)})
+			case cut:
 				return
 			}
-			_, err = c.Write([]byte{0x40, 2, byte(id >> 8), byte(id)})
 		case 12:
 			_, err = c.Write([]byte{0xd0, 0})
 		}

@@ -14,6 +14,15 @@ type fleetBroker struct {
 	gone      time.Duration // from the loss of all connections to the return
 	perSecond int           // connections taken in one second; of the rest every other one is refused, and the others time out
 	timeout   time.Duration // what a connection that is not answered costs
+	cold      bool          // the gateways were not connected before: they start in one moment, as after a power cut of a region
+}
+
+// first is when a gateway makes its first attempt.
+func (b fleetBroker) first(w waiter) time.Duration {
+	if b.cold {
+		return 0
+	}
+	return w.next(time.Hour, failNetwork)
 }
 
 // waiter gives the waits between connections, as backoff does.
@@ -63,13 +72,13 @@ type returned struct {
 // fleetPatience ends a simulation whose fleet does not come back.
 const fleetPatience = 24 * time.Hour
 
-// simulateFleet lets a fleet that was connected for long lose its broker, and follows each attempt in virtual time until all are back.
+// simulateFleet lets a fleet lose its broker, or start without one, and follows each attempt in virtual time until all are connected.
 func simulateFleet(b fleetBroker, newWaiter func() waiter) returned {
 	waiters := make([]waiter, fleetSize)
 	queue := make(attempts, fleetSize)
 	for i := range queue {
 		waiters[i] = newWaiter()
-		queue[i] = attempt{waiters[i].next(time.Hour, failNetwork), i}
+		queue[i] = attempt{b.first(waiters[i]), i}
 	}
 	heap.Init(&queue)
 	var (
@@ -138,6 +147,33 @@ func TestFleetReturns(t *testing.T) {
 			}
 			if ours.last > plain.last || ours.tries > plain.tries {
 				t.Errorf("the bridge took %v and %d attempts, without jitter %v and %d", ours.last, ours.tries, plain.last, plain.tries)
+			}
+		})
+	}
+}
+
+// TestFleetStarts has 10,000 gateways get their power back in one moment, while the broker is still away. Here only the jitter of the later
+// waits takes the fleet apart: no calm connection has gone before, after which all wait differently long.
+func TestFleetStarts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gone time.Duration
+		peak int // most attempts in one second that are all right
+	}{
+		"broker is back after 1 minute":   {time.Minute, fleetSize / 10},
+		"broker is back after 10 minutes": {10 * time.Minute, fleetSize / 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := fleetBroker{gone: tt.gone, perSecond: 500, timeout: 15 * time.Second, cold: true}
+			r := simulateFleet(b, func() waiter { return &backoff{} })
+			t.Logf("%5d back, %6d attempts, at most %5d in a second, all back after %v", r.connected, r.tries, r.peak, r.last.Round(time.Second))
+			if r.connected != fleetSize {
+				t.Fatalf("%d of %d gateways came back", r.connected, fleetSize)
+			}
+			if r.peak > tt.peak {
+				t.Errorf("the fleet makes %d attempts in one second, want at most %d", r.peak, tt.peak)
+			}
+			if r.last > backoffMax+b.timeout {
+				t.Errorf("the last one is back after %v", r.last)
 			}
 		})
 	}

@@ -43,9 +43,7 @@ type Options struct {
 	StoreID   string     // for batches
 	Servers   []*url.URL // the first is the primary one; the others are tried in turn when it fails
 	ClientID  string
-	Username  string
-	Password  func() string // read at each connect; nil: none
-	// Credentials is asked at each connect and replaces Username and Password; nil: they are used.
+	// Credentials is asked at each connect; nil: there are none.
 	Credentials func(ctx context.Context) (Credentials, error)
 	// Dial opens the transport to one of Servers, within ctx.
 	Dial    func(ctx context.Context, server *url.URL) (net.Conn, error)

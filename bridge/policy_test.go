@@ -139,7 +139,7 @@ func TestSuspicion(t *testing.T) {
 		if want := []int{500, 125, 31, 7, 1}[cut-1]; s.records(500) != want {
 			t.Errorf("%d records in a batch before cut %d, want %d", s.records(500), cut, want)
 		}
-		s = s.after(at(1, 7), false)
+		s = s.after(endCut, at(1, 7), false)
 	}
 	if !s.guilty(1, 7) || s.guilty(0, 7) || s.guilty(1, 8) {
 		t.Errorf("verdict %+v", s)
@@ -147,14 +147,41 @@ func TestSuspicion(t *testing.T) {
 	if s.window(16) != 1 || s.records(500) != 1 {
 		t.Errorf("window %d, records %d", s.window(16), s.records(500))
 	}
-	if s := s.after(at(1, 8), false); s.cuts != 1 {
+	if s := s.after(endCut, at(1, 8), false); s.cuts != 1 {
 		t.Errorf("another head: %+v", s)
 	}
-	if s := s.after(nil, false); s.cuts != poisonCuts {
+	if s := s.after(endCut, nil, false); s.cuts != poisonCuts {
 		t.Errorf("cut before it was sent: %+v", s)
 	}
-	if s := s.after(nil, true); s.cuts != 0 {
+	if s := s.after(endCut, nil, true); s.cuts != 0 {
 		t.Errorf("acknowledged: %+v", s)
+	}
+}
+
+// TestSuspicionWithoutACut follows a record through connections that end in different ways.
+func TestSuspicionWithoutACut(t *testing.T) {
+	head := &flight{lane: &laneReader{}, pos: 7}
+	for name, tt := range map[string]struct {
+		ends   string // c: cut, p: passed by others, s: silence
+		cuts   int
+		window int // the next one, of 16
+	}{
+		"silence":                             {"ssssss", 0, 16},
+		"passed":                              {"pppp", 4, 2},
+		"passed often enough":                 {"ppppp", 5, 2},
+		"cut, then silence":                   {"cccss", 3, 2},
+		"cut, then passed":                    {"ccccp", 4 + 1, 2},
+		"cut while another was in flight":     {"ccccsc", 4, 1},
+		"cut once more, now alone":            {"ccccscc", 5, 1},
+		"silence between cuts changes little": {"cscscscscc", 5, 1},
+	} {
+		var s suspect
+		for _, end := range tt.ends {
+			s = s.after(map[rune]ending{'c': endCut, 'p': endPassed, 's': endSilent}[end], head, false)
+		}
+		if s.cuts != tt.cuts || s.window(16) != tt.window {
+			t.Errorf("%s: %+v, window %d; want %d cuts, window %d", name, s, s.window(16), tt.cuts, tt.window)
+		}
 	}
 }
 

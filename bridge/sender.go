@@ -218,7 +218,7 @@ func (s *sender) publish(m *outgoing, f flight) error {
 	if err := s.room(); err != nil {
 		return err
 	}
-	f.token = s.e.publish(m)
+	f.token, f.qos = s.e.publish(m), m.QoS
 	s.e.b.counters.sent.Add(1)
 	s.w.put(f)
 	return nil

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // slowStart is the window at the begin of a connection. It doubles with each window that was acknowledged, up to a threshold, and then grows by
@@ -17,6 +19,20 @@ type flight struct {
 	last  bool       // pos is acknowledged with it; false while that delivery has more messages to come
 	more  []uint64   // further deliveries that are acknowledged with it
 	token mqtt.Token // nil when there was nothing to send
+	qos   gateway.QoS
+}
+
+// acknowledged reports whether the upstream has sent a PUBACK for the flight. The token of a QoS 0 message says only that it was written.
+func (f *flight) acknowledged() bool {
+	if f.token == nil || f.qos == 0 {
+		return false
+	}
+	select {
+	case <-f.token.Done():
+		return f.token.Error() == nil
+	default:
+		return false
+	}
 }
 
 // window is what is in flight, in the order of sending. One goroutine puts in, one takes out.

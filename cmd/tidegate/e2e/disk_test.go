@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +57,7 @@ func TestDiskFilledByOthers(t *testing.T) {
 		return strings.Contains(log, "cannot be written") || strings.Contains(log, "nearly full")
 	})
 	f.checkPolling("while the disk is full")
-	before := f.acked()
+	before := f.crowd.ackedInAll()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +76,7 @@ func TestDiskErrors(t *testing.T) {
 	f.crowd = startSenders(t, f.port, "site/", 3)
 	f.proc.waitLine("cannot be written")
 	f.checkPolling("while the disk fails")
-	f.waitAcked(f.acked() + 200)
+	f.waitAcked(f.crowd.ackedInAll() + 200)
 	f.proc.kill()
 	f.plant.start()
 	f.finish()
@@ -142,26 +141,10 @@ func (f *smallPlant) start(below ...string) {
 	f.onLAN = observe(f.t, "lan observer", f.client(), "", "tidegate/plant7/meter")
 }
 
-func (f *smallPlant) acked() (n int) {
-	for _, a := range f.crowd.acked() {
-		n += a
-	}
-	return n
-}
-
 // waitAcked waits until n numbers are acknowledged, all senders together.
 func (f *smallPlant) waitAcked(n int) {
 	f.t.Helper()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	late := time.After(patience)
-	for f.acked() < n {
-		select {
-		case <-look.C:
-		case <-late:
-			f.t.Fatalf("%d numbers are acknowledged, want %d", f.acked(), n)
-		}
-	}
+	f.crowd.waitAcked(f.t, n)
 }
 
 // checkPolling expects further readings on the LAN.

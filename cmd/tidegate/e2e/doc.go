@@ -6,4 +6,7 @@
 //
 // With TIDEGATE_SOAK=100, as make soak sets it, the power is cut a hundred times and the gateway killed two hundred times, instead of
 // the few of a usual run. Each such test logs the seed of its random choices; TIDEGATE_SEED=n makes the same choices again.
+//
+// With TIDEGATE_BACKLOG=10000000 the backlog that must take no memory has ten million records instead of some thousand. That takes about twenty
+// minutes, a -timeout to match, and 3 GB of disk.
 package e2e

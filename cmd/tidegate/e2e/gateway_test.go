@@ -20,13 +20,14 @@ type plant struct {
 	dir    string
 	port   int // of its broker: fixed, since clients come back to it after a kill
 	config string
+	binary string
 	proc   *process
 }
 
 // newPlant writes a configuration: [gateway], one listener, and the rest as given.
 func newPlant(t *testing.T, rest string) *plant {
 	t.Helper()
-	g := &plant{t: t, dir: t.TempDir(), port: freePort(t)}
+	g := &plant{t: t, dir: t.TempDir(), port: freePort(t), binary: binary}
 	g.config = filepath.Join(g.dir, "tidegate.toml")
 	write(t, g.config, fmt.Sprintf(`
 [gateway]
@@ -44,10 +45,22 @@ allow_anonymous = true
 	return g
 }
 
+// logLess leaves out what is logged for each message, for tests with many of them.
+func (g *plant) logLess() {
+	g.t.Helper()
+	write(g.t, g.config, strings.Replace(read(g.t, g.config), `"debug"`, `"info"`, 1))
+}
+
+// setUpstream adds a line to what the configuration says of the upstream.
+func (g *plant) setUpstream(line string) {
+	g.t.Helper()
+	write(g.t, g.config, strings.Replace(read(g.t, g.config), "[[upstream]]\n", "[[upstream]]\n"+line+"\n", 1))
+}
+
 // start runs the gateway, optionally below another program such as strace.
 func (g *plant) start(below ...string) {
 	g.t.Helper()
-	g.proc = start(g.t, "gateway", append(below, binary, "run", "-c", g.config)...)
+	g.proc = start(g.t, "gateway", append(below, g.binary, "run", "-c", g.config)...)
 	g.proc.waitLine("gateway is running")
 }
 
@@ -60,6 +73,9 @@ func (g *plant) stop() {
 }
 
 func (g *plant) client() []string { return lan(g.port) }
+
+// broker is the address of the gateway's broker.
+func (g *plant) broker() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(g.port)) }
 
 // upstreamTo configures the cloud as upstream, reached at addr.
 func upstreamTo(t *testing.T, c *cloud, addr, routes string) string {

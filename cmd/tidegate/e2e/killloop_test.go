@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func TestKillLoop(t *testing.T) {
 	c := startOpenCloud(t)
 	link := startProxy(t, c.addr())
 	g := newPlant(t, fmt.Sprintf("[buffer]\ncommit_interval = %q\n", killInterval)+upstreamAt(link.addr(), killWindow))
-	write(t, g.config, strings.Replace(read(t, g.config), `"debug"`, `"info"`, 1))
+	g.logLess()
 	in := watchNumbers(t, c.addr(), "site/#")
 	senders := startSenders(t, g.port, "site/", rng.Uint64())
 	calm := disturb(t, link, rng.Uint64())

@@ -20,12 +20,20 @@ const (
 	bulkSize = 6000 // bytes at least
 )
 
+// plain is the prefix of topics whose numbers have all the same size, that of a usual message.
+const (
+	plain     = "site/plain/"
+	plainSize = 190 // bytes beside the number
+)
+
 // numberText is the payload of a number on a topic: most are short, some fill pages of a database.
 func numberText(topic string, n int) string {
 	size := n % 200
 	switch {
 	case strings.HasPrefix(topic, bulk):
 		size += bulkSize
+	case strings.HasPrefix(topic, plain):
+		size = plainSize
 	case n%11 == 0:
 		size = 3000 + n%5000
 	}
@@ -283,4 +291,26 @@ func (c *crowd) acked() (list []int) {
 		list = append(list, s.ackedSoFar())
 	}
 	return list
+}
+
+func (c *crowd) ackedInAll() (n int) {
+	for _, a := range c.acked() {
+		n += a
+	}
+	return n
+}
+
+// waitAcked waits until n numbers are acknowledged, all senders together.
+func (c *crowd) waitAcked(t *testing.T, n int) {
+	t.Helper()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(patience)
+	for c.ackedInAll() < n {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("%d numbers are acknowledged, want %d", c.ackedInAll(), n)
+		}
+	}
 }

@@ -3,11 +3,9 @@
 package e2e_test
 
 import (
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,7 +47,7 @@ func TestPowerCutAtFirstStart(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(g.dir, "data"), 0o750); err != nil {
 			t.Fatal(err)
 		}
-		p := &powered{plant: g, rng: rng, binary: binary}
+		p := &powered{plant: g, rng: rng}
 		p.mount()
 		cut := p.fs.CutAfter(1 + rng.Int64N(60))
 		p.proc = start(t, "gateway", binary, "run", "-c", p.config)
@@ -79,13 +77,12 @@ func runningID(lines []string) string {
 // powered is a plant whose data lies on a file system that forgets.
 type powered struct {
 	*plant
-	rng    *rand.Rand
-	binary string
-	link   *proxy
-	crowd  *crowd
-	tally  *tally
-	image  lossyfs.Image
-	fs     *lossyfs.FS
+	rng   *rand.Rand
+	link  *proxy
+	crowd *crowd
+	tally *tally
+	image lossyfs.Image
+	fs    *lossyfs.FS
 
 	mayBreak, broken bool // whether the gateway may refuse to start after a cut, and has
 }
@@ -96,11 +93,12 @@ func newPowered(t *testing.T, binary string) *powered {
 	c := startOpenCloud(t)
 	link := startProxy(t, c.addr())
 	g := newPlant(t, upstreamAt(link.addr(), 64))
-	write(t, g.config, strings.Replace(read(t, g.config), `"debug"`, `"info"`, 1))
+	g.logLess()
 	if err := os.Mkdir(filepath.Join(g.dir, "data"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	p := &powered{plant: g, rng: rng, binary: binary, link: link, tally: watchNumbers(t, c.addr(), "site/#")}
+	g.binary = binary
+	p := &powered{plant: g, rng: rng, link: link, tally: watchNumbers(t, c.addr(), "site/#")}
 	p.mount()
 	p.crowd = startSenders(t, g.port, "site/", rng.Uint64())
 	return p
@@ -236,31 +234,14 @@ func buildWithoutSync(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace := map[string]string{}
-	dir := t.TempDir()
+	o := newOverlay(t)
 	for _, file := range files {
-		if text := read(t, file); strings.Count(text, is) == 1 && !strings.HasSuffix(file, "_test.go") {
-			abs, err := filepath.Abs(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			replace[abs] = filepath.Join(dir, filepath.Base(file))
-			write(t, replace[abs], strings.Replace(text, is, becomes, 1))
+		if !strings.HasSuffix(file, "_test.go") && strings.Contains(read(t, file), is) {
+			o.word(file, is, becomes)
 		}
 	}
-	if len(replace) != 1 {
-		t.Fatalf("%d files of the buffer say %s, want one", len(replace), is)
+	if len(o.replace) != 1 {
+		t.Fatalf("%d files of the buffer say %s, want one", len(o.replace), is)
 	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, "overlay.json"), string(overlay))
-	out := filepath.Join(dir, "tidegate")
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, "github.com/tidegate/tidegate/cmd/tidegate")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build without synchronisation: %v: %s", err, text)
-	}
-	return out
+	return o.build()
 }

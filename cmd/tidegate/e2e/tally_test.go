@@ -22,10 +22,17 @@ type tally struct {
 	repeats int
 	first   string // the first fault in words
 	arrived []time.Time
+	heard   func(topic string) // is told of each number that comes in its order; may be nil
 }
 
 // watchNumbers subscribes at the broker at addr and counts until the test ends.
 func watchNumbers(t *testing.T, addr string, filters ...string) *tally {
+	t.Helper()
+	return hearNumbers(t, addr, nil, filters...)
+}
+
+// hearNumbers is watchNumbers with a function that hears of each new number.
+func hearNumbers(t *testing.T, addr string, heard func(topic string), filters ...string) *tally {
 	t.Helper()
 	w, _, err := dialWire(t.Context(), addr, "tally", true)
 	if err != nil {
@@ -42,7 +49,7 @@ func watchNumbers(t *testing.T, addr string, filters ...string) *tally {
 	if kind, answer, err := w.read(); err != nil || kind != packetSuback {
 		t.Fatalf("subscribe: packet %#x % x, %v", kind, answer, err)
 	}
-	c := &tally{changed: make(chan struct{}), next: map[string]int{}}
+	c := &tally{changed: make(chan struct{}), next: map[string]int{}, heard: heard}
 	var wg sync.WaitGroup
 	wg.Go(func() { c.watch(w) })
 	t.Cleanup(func() {
@@ -108,6 +115,9 @@ func (c *tally) judge(topic, payload string) {
 		fallthrough
 	default:
 		c.next[topic] = n
+		if c.heard != nil {
+			c.heard(topic)
+		}
 	}
 }
 
