@@ -27,6 +27,7 @@ type cursor struct {
 	acked, next uint64
 	sweep       uint64 // where to begin to delete; when done, where to begin the next time
 	more        bool   // there is more to delete
+	later       bool   // nothing is deleted yet
 	received    bool
 	inbox       bool
 }
@@ -65,6 +66,11 @@ func (a *applier) apply(g *group) error {
 	}
 	if g.wear != nil {
 		if err := g.wear(a); err != nil {
+			return err
+		}
+	}
+	if g.seen != "" {
+		if err := a.putMeta(metaSeen, g.seen); err != nil {
 			return err
 		}
 	}
@@ -154,8 +160,10 @@ func (a *applier) putChunk(b *chunkBuilder) error {
 
 // moveCursor stores how far a queue is acknowledged and deletes what nobody waits for any more.
 func (a *applier) moveCursor(c *cursor) error {
-	if err := a.sweep(c); err != nil {
-		return err
+	if !c.later {
+		if err := a.sweep(c); err != nil {
+			return err
+		}
 	}
 	if c.received {
 		if err := a.exec(`DELETE FROM received WHERE key BETWEEN ? AND ?`, key(c.id, 0), key(c.id, c.acked)); err != nil {

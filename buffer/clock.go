@@ -25,11 +25,23 @@ type clock struct {
 	synced   bool
 	syncedAt monotonic // when that was asked; 0: never
 
-	exempt uint64 // records with lower numbers never expire: the clock has stepped since they were taken
+	exempt uint64 // of records with lower numbers the time gives no age: the clock has stepped since they were taken
+
+	seen      []sighting // by number and time
+	unsighted bool       // there may be records that have no age and no sighting
+	seenTold  bool       // the disk knows seen
 }
 
 // wall returns the wall clock's time, without the monotonic clock's.
 func (s *Store) wall() time.Time { return s.opts.wall().Round(0) }
+
+// watchedWall returns the wall clock's time to compare ages with, as watchClock has just seen it: read a second time it could have stepped
+// meanwhile, unnoticed.
+func (s *Store) watchedWall() time.Time {
+	now := s.now()
+	s.watchClock(now)
+	return s.start.Round(0).Add(s.clock.offset + time.Duration(now))
+}
 
 // watchClock notices when the wall clock was set: what was taken before has a time that says nothing about its age.
 func (s *Store) watchClock(now monotonic) {
@@ -42,10 +54,16 @@ func (s *Store) watchClock(now monotonic) {
 	}
 	s.clock.exempt, s.clock.grace = s.seq, now+monotonic(clockStep)
 	s.clock.syncedAt = 0
-	s.log.Warn("the clock was set: records taken before do not expire by their age", "by", by, "seq", s.seq)
+	s.clock.blind()
+	s.log.Warn("the clock was set: the age of records taken before counts from now on", "by", by, "seq", s.seq)
 	s.restartOrphans()
 	exempt := s.seq
-	s.append(&entry{work: func(a *applier) error { return a.putMeta(metaExempt, exempt) }})
+	s.append(&entry{work: func(a *applier) error {
+		if err := a.putMeta(metaExempt, exempt); err != nil {
+			return err
+		}
+		return a.putMeta(metaSeen, "")
+	}})
 }
 
 // clockSynced reports whether the wall clock is known to be right.
@@ -69,10 +87,12 @@ func (s *Store) clockUnset(rec *gateway.Record, now monotonic) bool {
 	return off > clockStep || off < -clockStep
 }
 
-// expires returns when rec has reached an age, and whether it ever does.
+// expires returns when rec has reached an age, and whether that is known. Where its time says nothing, its age counts from when a right clock
+// has seen it first.
 func (c *clock) expires(rec *gateway.Record, age time.Duration) (time.Time, bool) {
-	if rec.ClockUnset || rec.Seq < c.exempt {
-		return time.Time{}, false
+	if !rec.ClockUnset && rec.Seq >= c.exempt {
+		return rec.Time.Add(age), true
 	}
-	return rec.Time.Add(age), true
+	at, seen := c.seenAt(rec.Seq)
+	return at.Add(age), seen
 }

@@ -1,7 +1,9 @@
 package buffer
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,12 +112,83 @@ func TestAgeIsSuspendedUntilTheClockIsRight(t *testing.T) {
 		c.elapse(5 * time.Hour)
 		c.want(c.read(up, 0), "right", "unset")
 		w.unsync.Store(false)
-		c.elapse(2 * time.Hour)
-		c.want(c.read(up, 0), "gap 1-1: 1 age", "unset") // taken without a right clock: its age is not known
+		c.elapse(50 * time.Minute)
+		c.want(c.read(up, 0), "gap 1-1: 1 age", "unset") // taken without a right clock: how old it was then is not known
 		if list := c.read(up, 0); !list[1].Record.ClockUnset {
 			t.Error("the mark is not stored")
 		}
+		c.elapse(15 * time.Minute)
+		c.want(c.read(up, 0), "gap 1-2: 2 age") // but that it has been here for an hour since
 	})
+}
+
+// A record whose age is not known must not keep those behind it for ever, over starts either; nor may a step make the age count that was
+// found before.
+func TestRecordsBehindOneWithoutAnAgeExpire(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, step := range []time.Duration{0, 30 * 24 * time.Hour, -30 * 24 * time.Hour} {
+			t.Run(fmt.Sprint(step, " ", restart), func(t *testing.T) {
+				var w wallClock
+				inBubble(t, w.options(Options{UpstreamLimits: Limits{Age: 10 * time.Hour}}), func(t *testing.T, c *clocked) {
+					expireBehindOneWithoutAnAge(c, &w, step, restart)
+				})
+			})
+		}
+	}
+}
+
+func expireBehindOneWithoutAnAge(c *clocked, w *wallClock, step time.Duration, restart bool) {
+	up := c.away("upstream/x")
+	pause := func(d time.Duration) {
+		if c.elapse(d); restart {
+			c.reopen()
+		}
+	}
+	c.elapse(2 * time.Minute)
+	w.unsync.Store(true)
+	c.elapse(2 * time.Second)
+	c.take(w, "unset", up)
+	w.unsync.Store(false)
+	c.elapse(2 * time.Minute)
+	c.take(w, "behind", up)
+	pause(4 * time.Hour)
+	w.set(w.now().Add(step))
+	pause(4 * time.Hour)
+	c.elapse(time.Hour)
+	c.want(c.read(up, 0), "unset", "behind")
+	c.elapse(2 * time.Hour) // ten hours and more after the clock was right
+	if step == 0 {
+		c.want(c.read(up, 0), "gap 1-2: 2 age")
+		return
+	}
+	c.want(c.read(up, 0), "unset", "behind")
+	c.elapse(4 * time.Hour) // and after the step
+	c.want(c.read(up, 0), "gap 1-2: 2 age")
+}
+
+func TestSightingsAreFew(t *testing.T) {
+	var c clock
+	start := time.Unix(1e9, 0)
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Hour) }
+	for i := range 1000 {
+		c.seen = append(c.seen, sighting{uint64(10 * (i + 1)), at(i)})
+		c.thin()
+	}
+	if len(c.seen) != keptSightings || !slices.IsSortedFunc(c.seen, func(a, b sighting) int { return cmp.Compare(a.seq, b.seq) }) {
+		t.Fatalf("%v", c.seen)
+	}
+	for _, seq := range []uint64{1, 4444, 9999} { // seen first too late, never too early
+		if got, known := c.seenAt(seq); !known || got.Before(at(int(seq/10))) {
+			t.Errorf("record %d was seen at %v, came at %v", seq, got, at(int(seq/10)))
+		}
+	}
+	if _, known := c.seenAt(10000); known {
+		t.Error("seen before it was there")
+	}
+	var loaded clock
+	if err := loaded.loadSeen(c.seenText()); err != nil || loaded.seenText() != c.seenText() {
+		t.Errorf("stored as %q, loaded as %q, %v", c.seenText(), loaded.seenText(), err)
+	}
 }
 
 // A board without a battery starts in 1970, gets the time, is set wrong by a year either way: nothing may be lost for that.
@@ -160,6 +233,35 @@ func TestNoStepOfTheClockDropsAnything(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The clock may step at any moment of a look.
+func TestStepAmidALook(t *testing.T) {
+	for read := range 8 {
+		var w wallClock
+		var left atomic.Int64 // until the clock is read so often
+		o := w.options(Options{UpstreamLimits: Limits{Age: time.Hour}})
+		o.wall = func() time.Time {
+			if left.Add(-1) == 0 {
+				w.set(w.now().Add(30 * 24 * time.Hour))
+			}
+			return w.now()
+		}
+		inBubble(t, o, func(t *testing.T, c *clocked) {
+			up := c.away("upstream/x")
+			c.take(&w, "one", up)
+			c.elapse(2*time.Minute + 2*time.Second)
+			c.mu.Lock()
+			c.queues[up].fresh = freshness{} // it looks at the records again
+			c.mu.Unlock()
+			left.Store(int64(read))
+			c.elapse(5 * time.Minute)
+			c.want(c.read(up, 0), "one")
+			if read > 0 && left.Load() > 0 {
+				t.Fatal("the clock was not read so often")
+			}
+		})
+	}
 }
 
 // What comes after a step ages as ever.

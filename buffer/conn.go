@@ -14,11 +14,12 @@ import (
 
 // The shape of the file and of its log.
 const (
-	pageSize        = 4096
-	checkpointPages = 1000       // of log at most, after which it goes into the database
+	newPageSize     = 2048       // of a file that is made now; one that is there keeps the size it has, which was 4096 once
+	checkpointBytes = 4000 << 10 // of pages in the log at most, after which they go into the database
 	logLimit        = 4 << 20    // bytes; a log that grew beyond is cut when it starts anew
 	logReserve      = 16 << 20   // of max_size for the log: a transaction may be as large as what waits for one slow fsync
-	minPages        = 64         // a smaller database could not hold anything
+	leastSize       = 256 << 10  // a smaller database could not hold anything
+	cacheKiB        = 2000       // of pages that the writing connection keeps in memory
 	applicationID   = 0x54644774 // "TdGt", in the file's header
 	driverName      = "sqlite"   // as modernc registers itself
 	maxReaders      = 4          // consumers that read the disk at the same time
@@ -29,6 +30,8 @@ type conn struct {
 	db    *sql.DB
 	c     *sql.Conn
 	stmts map[string]*sql.Stmt
+
+	pageSize int64 // of the file; known once it is configured
 }
 
 // dsn names the file at path. Everything about it is set by statements: in a DSN page_size would come too late.
@@ -65,25 +68,38 @@ func redial(path string, maxSize int64) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.configure(maxSize); err != nil {
+	if err := c.configure(maxSize, newPageSize); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
-// configure sets what holds for the file, which must come first and in this order, and what holds for the connection.
-func (c *conn) configure(maxSize int64) error {
-	for _, p := range []string{
+// configure sets what holds for the file, which must come first and in this order, and what holds for the connection. pageSize is for a file
+// that is new: SQLite lets one that is there keep its own.
+func (c *conn) configure(maxSize, pageSize int64) error {
+	err := c.pragmas(
 		fmt.Sprintf("page_size = %d", pageSize),
 		"auto_vacuum = INCREMENTAL", // pages come back after an outage, when there is time
 		"journal_mode = WAL",
+	)
+	if err != nil {
+		return err
+	}
+	if err := c.ints(`PRAGMA page_size`, &c.pageSize); err != nil {
+		return fmt.Errorf("ask for the size of pages: %w", err)
+	}
+	return c.pragmas(
 		"synchronous = FULL",     // NORMAL would lose acknowledged commits at a power cut
 		"wal_autocheckpoint = 0", // the writer does it, after it has answered those who wait
 		fmt.Sprintf("journal_size_limit = %d", logLimit),
-		fmt.Sprintf("max_page_count = %d", maxPages(maxSize)),
-		"cache_size = -2000",
+		fmt.Sprintf("max_page_count = %d", mostBytes(maxSize)/c.pageSize),
+		fmt.Sprintf("cache_size = -%d", cacheKiB),
 		"temp_store = MEMORY",
-	} {
+	)
+}
+
+func (c *conn) pragmas(list ...string) error {
+	for _, p := range list {
 		if _, err := c.c.ExecContext(context.Background(), "PRAGMA "+p); err != nil {
 			return fmt.Errorf("set %s: %w", p, err)
 		}
@@ -94,9 +110,22 @@ func (c *conn) configure(maxSize int64) error {
 // reserve is the part of max_size that is kept for the log.
 func reserve(maxSize int64) int64 { return min(logReserve, maxSize/4) }
 
-// maxPages is how large the database itself may become.
-func maxPages(maxSize int64) int64 {
-	return max(minPages, (maxSize-reserve(maxSize))/pageSize)
+// mostBytes is how large the database itself may become.
+func mostBytes(maxSize int64) int64 { return max(leastSize, maxSize-reserve(maxSize)) }
+
+// pagesOf asks for a number of pages and returns their bytes.
+func (c *conn) pagesOf(pragma string) (bytes int64, err error) {
+	err = c.ints(pragma, &bytes)
+	return bytes * c.pageSize, err
+}
+
+// fileBytes returns how large the database is, and how much of that is free.
+func (c *conn) fileBytes() (have, free int64, err error) {
+	if have, err = c.pagesOf(`PRAGMA page_count`); err != nil {
+		return 0, 0, err
+	}
+	free, err = c.pagesOf(`PRAGMA freelist_count`)
+	return have, free, err
 }
 
 // openReader opens the connections that only read.

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,9 +21,9 @@ const (
 )
 
 // corpus is a file with something in every table, as a crash leaves it: with a log.
-func corpus(t *testing.T) (path string) {
+func corpus(t *testing.T, pageSize int64) (path string) {
 	t.Helper()
-	r := running(t, Options{})
+	r := running(t, Options{pageSize: pageSize})
 	up, s, in := r.Upstream("x"), r.Queue("session/s"), r.Inbox()
 	for range 7 {
 		if _, err := up.NextEpoch(t.Context()); err != nil {
@@ -39,7 +40,7 @@ func corpus(t *testing.T) (path string) {
 		gateway.PutSession{Queue: s, ClientID: "s", User: "u", Expiry: time.Hour},
 		gateway.PutSubscription{Queue: s, Subscription: gateway.Subscription{Filter: "plant/#", QoS: 2}},
 		gateway.PutInbound{Queue: s, PacketID: 7},
-		gateway.PutRetained{Message: message("plant/large", strings.Repeat("r", 3*pageSize))},
+		gateway.PutRetained{Message: message("plant/large", strings.Repeat("r", 12<<10))},
 		gateway.PutWill{ClientID: "s", Message: message("plant/w", "will")},
 	)
 	for i := range 100 {
@@ -94,6 +95,25 @@ func inLog(change func(b []byte) []byte) spoil {
 	return func(t *testing.T, path string) { inFile(t, path+"-wal", change) }
 }
 
+// pageOf returns the size of the pages of a database whose head is whole.
+func pageOf(b []byte) int { return int(binary.BigEndian.Uint16(b[16:])) }
+
+// middle returns where the page in the middle of a database begins.
+func middle(b []byte) int { return len(b) / 2 / pageOf(b) * pageOf(b) }
+
+// withoutHead writes zeros over the first page of a database.
+func withoutHead(b []byte) []byte {
+	clear(b[:pageOf(b)])
+	return b
+}
+
+// withoutMiddle writes zeros over so many bytes in the middle of a database.
+func withoutMiddle(b []byte, n int) []byte {
+	at := middle(b)
+	clear(b[at : at+n])
+	return b
+}
+
 // garbage writes over b what no page looks like.
 func garbage(b []byte) {
 	for i := range b {
@@ -117,34 +137,30 @@ func corpusCases() []corpusCase {
 	const all = corpusRecords - corpusAcked
 	return []corpusCase{
 		{"nothing", func(*testing.T, string) {}, false, all, true},
-		{"the first page is zero", inDatabase(func(b []byte) []byte { clear(b[:pageSize]); return b }), false, all, true}, // the log has it
+		{"the first page is zero", inDatabase(withoutHead), false, all, true}, // the log has it
 		{"the first page is zero and there is no log", func(t *testing.T, path string) {
-			inFile(t, path, func(b []byte) []byte { clear(b[:pageSize]); return b })
+			inFile(t, path, withoutHead)
 			removeLog(t, path)
 		}, true, all - corpusLogged, true},
-		{"pages in the middle are zero", inDatabase(func(b []byte) []byte {
-			half := len(b) / 2 / pageSize * pageSize
-			clear(b[half : half+8*pageSize])
-			return b
-		}), true, all - 250, true},
+		{"pages in the middle are zero", inDatabase(func(b []byte) []byte { return withoutMiddle(b, 32<<10) }), true, all - 250, true},
 		{"the root of queues is garbage", func(t *testing.T, path string) {
-			inFile(t, path, func(b []byte) []byte { garbage(b[3*pageSize : 4*pageSize]); return b })
+			inFile(t, path, func(b []byte) []byte { garbage(b[3*pageOf(b) : 4*pageOf(b)]); return b })
 			removeLog(t, path)
 		}, true, all - corpusLogged, true},
 		{"all roots are garbage", func(t *testing.T, path string) {
-			inFile(t, path, func(b []byte) []byte { garbage(b[2*pageSize : 20*pageSize]); return b })
+			inFile(t, path, func(b []byte) []byte { garbage(b[2*pageOf(b) : 20*pageOf(b)]); return b })
 			removeLog(t, path)
 		}, true, 0, false},
-		{"the second half is missing", inDatabase(func(b []byte) []byte { return b[:len(b)/2/pageSize*pageSize] }), true, 800, false},
+		{"the second half is missing", inDatabase(func(b []byte) []byte { return b[:middle(b)] }), true, 800, false},
 		{"bits of payloads are flipped", func(t *testing.T, path string) {
 			inFile(t, path, spoilMarked)
 		}, false, all - 1, true},
 		{"the log is zero", inLog(func(b []byte) []byte { clear(b); return b }), false, all - corpusLogged, true},
 		{"the log is cut", inLog(func(b []byte) []byte { return b[:len(b)/2] }), false, all - corpusLogged, true},
-		{"the log is another file's", func(t *testing.T, path string) {
-			other := otherLog(t)
-			inFile(t, path+"-wal", func([]byte) []byte { return other })
-		}, true, all - corpusLogged, true},
+		{"the log is another file's", logOfAnother(newPageSize), true, all - corpusLogged, true},
+		{"the log is another file's, an older one's", logOfAnother(oldPageSize), true, all - corpusLogged, true},
+		{"the first page is zero and the log is another file's", both(inDatabase(withoutHead), logOfAnother(newPageSize)), true, all - corpusLogged, true},
+		{"the first page is zero and the log is an older file's", both(inDatabase(withoutHead), logOfAnother(oldPageSize)), true, all - corpusLogged, true},
 		{"the file is empty and the log is not", inDatabase(func([]byte) []byte { return nil }), true, corpusLogged, false},
 		{"the file is zeros", func(t *testing.T, path string) {
 			inFile(t, path, func(b []byte) []byte { clear(b); return b })
@@ -160,10 +176,23 @@ func removeLog(t *testing.T, path string) {
 	}
 }
 
-// otherLog is the log of another buffer.
-func otherLog(t *testing.T) []byte {
+// both does two things to a file.
+func both(a, b spoil) spoil {
+	return func(t *testing.T, path string) { a(t, path); b(t, path) }
+}
+
+// logOfAnother puts the log of another buffer in the place of the file's.
+func logOfAnother(pageSize int64) spoil {
+	return func(t *testing.T, path string) {
+		other := otherLog(t, pageSize)
+		inFile(t, path+"-wal", func([]byte) []byte { return other })
+	}
+}
+
+// otherLog is the log of another buffer, whose pages have that size.
+func otherLog(t *testing.T, pageSize int64) []byte {
 	t.Helper()
-	r := running(t, Options{})
+	r := running(t, Options{pageSize: pageSize})
 	q := r.Queue("upstream/other")
 	for i := range 200 {
 		r.ok(r.putWait(strings.Repeat(fmt.Sprint("other ", i), 50), q))
@@ -177,41 +206,53 @@ func otherLog(t *testing.T) []byte {
 }
 
 // TestCorpusOfDamagedFiles opens files that were damaged in all sorts of ways: the gateway goes on, and gets back what can be found.
+// So do files with pages of the old size; what takes their place has the new one.
 func TestCorpusOfDamagedFiles(t *testing.T) {
-	whole := corpus(t)
-	for _, c := range corpusCases() {
-		t.Run(c.name, func(t *testing.T) {
-			path := copyFiles(t, whole)
-			c.spoil(t, path)
-			r := newRig(t, Options{Path: path})
-			up := r.Upstream("x")
-			r.run()
-			salvaged(r)
-			got := order(t, r.read(up.Queue(), up.Attach()))
-			st := r.Stats()
-			t.Logf("%d of %d records of the upstream came back; set aside: %t, salvaged %d, in dead %d", got, corpusRecords-corpusAcked,
-				st.SetAside != "", st.Salvaged, st.Dead)
-			if aside := st.SetAside != ""; aside != c.aside {
-				t.Errorf("set aside: %t, want %t", aside, c.aside)
-			}
-			if got < c.least {
-				t.Errorf("%d records came back, want %d or more", got, c.least)
-			}
-			if c.aside {
-				wantToldOfDamage(t, r, up)
-			}
-			if c.state {
-				wantCorpusState(t, r)
-			}
-			if epoch, err := up.NextEpoch(t.Context()); epoch <= 7 || err != nil {
-				t.Errorf("epoch %d, %v, want more than 7", epoch, err)
-			}
-			r.ok(r.putWait("new", up.Queue()))
-			r.reopen()
-			if st := r.Stats(); st.SetAside != "" {
-				t.Errorf("after another start %s is still to be saved", st.SetAside)
-			}
-		})
+	for _, pageSize := range []int64{newPageSize, oldPageSize} {
+		whole := corpus(t, pageSize)
+		for _, c := range corpusCases() {
+			t.Run(fmt.Sprint(pageSize, "/", c.name), func(t *testing.T) {
+				path := copyFiles(t, whole)
+				c.spoil(t, path)
+				c.check(t, path, pageSize)
+			})
+		}
+	}
+}
+
+// check opens the damaged file at path.
+func (c *corpusCase) check(t *testing.T, path string, pageSize int64) {
+	r := newRig(t, Options{Path: path})
+	up := r.Upstream("x")
+	r.run()
+	salvaged(r)
+	got := order(t, r.read(up.Queue(), up.Attach()))
+	st := r.Stats()
+	t.Logf("%d of %d records of the upstream came back; set aside: %t, salvaged %d, in dead %d", got, corpusRecords-corpusAcked,
+		st.SetAside != "", st.Salvaged, st.Dead)
+	if aside := st.SetAside != ""; aside != c.aside {
+		t.Errorf("set aside: %t, want %t", aside, c.aside)
+	}
+	if got < c.least {
+		t.Errorf("%d records came back, want %d or more", got, c.least)
+	}
+	if c.aside {
+		pageSize = newPageSize
+		wantToldOfDamage(t, r, up)
+	}
+	if r.writer.pageSize != pageSize {
+		t.Errorf("pages of %d bytes, want %d", r.writer.pageSize, pageSize)
+	}
+	if c.state {
+		wantCorpusState(t, r)
+	}
+	if epoch, err := up.NextEpoch(t.Context()); epoch <= 7 || err != nil {
+		t.Errorf("epoch %d, %v, want more than 7", epoch, err)
+	}
+	r.ok(r.putWait("new", up.Queue()))
+	r.reopen()
+	if st := r.Stats(); st.SetAside != "" {
+		t.Errorf("after another start %s is still to be saved", st.SetAside)
 	}
 }
 

@@ -211,6 +211,8 @@ func (s *Store) appendOwn(rec *gateway.Record, to []gateway.Ref, work func(*appl
 func (s *Store) restamp(rec *gateway.Record) bool {
 	unset := rec.ClockUnset
 	ok := s.stamp(rec)
-	rec.ClockUnset = unset
+	if rec.ClockUnset = unset; unset {
+		s.clock.unsight()
+	}
 	return ok
 }

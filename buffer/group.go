@@ -9,6 +9,7 @@ type group struct {
 	base    uint64               // the number that was next when mark was chosen
 	clean   uint64               // 1: the gateway stops in order
 	wear    func(*applier) error // stores what the disk has taken so far; nil: not now
+	seen    string               // sightings to store; "": not now
 }
 
 // groupEntry is an entry and its part of live.
@@ -53,7 +54,9 @@ func (s *Store) take(g *group, limit int) {
 	}
 	s.inHand, s.inHandBytes = len(g.entries), bytes
 	for _, q := range s.dirty {
-		g.cursors = append(g.cursors, q.cursor())
+		c := q.cursor()
+		c.later = !s.full && !s.tight && q.mayKeep()
+		g.cursors = append(g.cursors, c)
 		q.dirty = false
 	}
 	s.dirty = s.dirty[:0]
@@ -63,11 +66,27 @@ func (s *Store) take(g *group, limit int) {
 	}
 	if !g.empty() {
 		g.wear = s.tellWear(g.mark != 0)
+		if !s.clock.seenTold {
+			g.seen = s.clock.seenText()
+		}
 	}
 }
 
 func (q *queue) cursor() cursor {
 	return cursor{queue: q, id: q.id, acked: q.acked, next: q.next, sweep: q.sweep, received: q.received, inbox: q.inbox}
+}
+
+// What of a long backlog is acknowledged is deleted so many records at a time, and while it is a small part, one in so many, of what is left:
+// each time costs the same few pages of trees and lists, whether it frees one chunk or forty.
+const (
+	keepRecords = 4096
+	keepShare   = 16
+)
+
+// mayKeep reports whether the disk may keep for now what is acknowledged. It has to hold more of the queue: only what is acknowledged of that
+// brings another commit.
+func (q *queue) mayKeep() bool {
+	return q.lastRow > q.acked && q.acked+1-q.sweep < min(keepRecords, q.depth/keepShare)
 }
 
 // settle notes that g is committed: those who wait are told, and memory lets go of what it need not keep.
@@ -84,6 +103,9 @@ func (s *Store) settle(g *group) {
 		}
 		s.call(e.done, nil)
 		e.done, e.ops, e.work = nil, nil, nil
+	}
+	if g.seen != "" {
+		s.clock.seenTold = g.seen == s.clock.seenText()
 	}
 	if g.mark != 0 {
 		s.mark, s.reserving = g.mark, false

@@ -258,8 +258,7 @@ func TestVerifyTellsDamageOfTheStructure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	half := len(b) / 2 / pageSize * pageSize
-	clear(b[half : half+4*pageSize])
+	withoutMiddle(b, 16<<10)
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -130,25 +130,25 @@ func (v *verifier) chunk(rows *sql.Rows) (key int64, err error) {
 		v.verdict.Damaged++
 		return key, nil
 	}
-	wanted := false
+	reachable := false
 	for _, q := range queues {
 		acked, known := v.acked[q]
 		items, err := decodeChunk(body, q, nil)
 		if err != nil || !known {
 			continue
 		}
+		reachable = true // be it acknowledged: then a later commit deletes it
 		for i := range items {
 			if items[i].pos <= acked {
 				continue
 			}
-			wanted = true
 			v.verdict.Records++
 			if _, err := items[i].record(); err != nil {
 				v.verdict.Damaged++
 			}
 		}
 	}
-	if !wanted {
+	if !reachable {
 		v.verdict.Foreign++
 	}
 	return key, nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,38 +15,6 @@ import (
 
 	"github.com/tidegate/tidegate/gateway"
 )
-
-// childPath is set for a process that this test binary starts of itself, to a database and the part it plays.
-const (
-	childPath = "TIDEGATE_BUFFER_CHILD"
-	childRole = "TIDEGATE_BUFFER_ROLE"
-)
-
-func TestMain(m *testing.M) {
-	path := os.Getenv(childPath)
-	if path == "" {
-		os.Exit(m.Run())
-	}
-	roles := map[string]func(string) error{"publish": publishUntilKilled, "trace": commitUnderTrace, "faulty": commitOnFaultyDisk, "flow": flowThroughFault}
-	if err := roles[os.Getenv(childRole)](path); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-// child prepares this test binary to play a part on the database at path, under another program if one is given.
-func child(t *testing.T, role, path string, under ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := append(under, self)
-	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
-	cmd.Env = append(os.Environ(), childPath+"="+path, childRole+"="+role)
-	return cmd
-}
 
 // publishUntilKilled publishes numbers from where the last one stopped, as 20 publishers with a message each under way, to an upstream
 // that drains and a session that is away. It prints what was acknowledged, and what the upstream was given.
@@ -148,7 +115,6 @@ func killedRound(t *testing.T, path string, highest uint64, acknowledged, delive
 	t.Helper()
 	cmd := child(t, "publish", path)
 	cmd.Stdin = strings.NewReader(fmt.Sprintln(highest))
-	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ type freshness struct {
 	acked uint64
 	known bool
 	until time.Time
-	never bool // the head does not expire at all
+	never bool // the head does not expire as far as is known
 }
 
 // lookSoon has the writer look at once.
@@ -30,6 +30,9 @@ func (s *Store) look() {
 	s.lookAt = now + lookEvery
 	s.watchClock(now)
 	synced := s.clockSynced(now)
+	if synced {
+		s.sight()
+	}
 	var aging []*queue
 	for _, q := range s.queues {
 		if q == nil || q.dropped {
@@ -55,7 +58,7 @@ func (s *Store) look() {
 	s.writer.tidy(s)
 }
 
-// expire drops what has expired at the head of q. Records expire in their order: one that is exempt keeps those behind it.
+// expire drops what has expired at the head of q. Records expire in their order: one whose age is not known yet keeps those behind it.
 func (s *Store) expire(q *queue) {
 	for range trimBatches {
 		if s.stillFresh(q) {
@@ -79,7 +82,7 @@ func (s *Store) stillFresh(q *queue) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := q.fresh
-	return f.known && f.acked == q.acked && (f.never || s.wall().Before(f.until))
+	return f.known && f.acked == q.acked && (f.never || s.watchedWall().Before(f.until))
 }
 
 // dropExpired drops the expired part of h, and reports whether all of it was that: then there may be more.
@@ -105,7 +108,7 @@ func (s *Store) dropExpired(q *queue, h *head) bool {
 // expired returns how many deliveries at the begin of h are to be dropped, and until when the next one is fresh. Gaps go with what follows
 // them, never alone: each would be replaced by a newer one for ever.
 func (s *Store) expired(q *queue, h *head) (n int, fresh freshness) {
-	now := s.wall()
+	now := s.watchedWall()
 	for i, d := range h.list {
 		if _, gap := d.Record.Body.(*gateway.Gap); gap {
 			continue

@@ -30,6 +30,8 @@ func (s *Store) loadLimits(c *conn) error {
 		case key == metaExempt:
 			_, err := fmt.Sscan(value, &s.clock.exempt)
 			return err
+		case key == metaSeen:
+			return s.clock.loadSeen(value)
 		default:
 			return s.wear.load(key, value)
 		}

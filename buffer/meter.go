@@ -50,8 +50,8 @@ func writtenByThread() (uint64, bool) {
 	return n, found && err == nil
 }
 
-// observe takes in the state of the log after a commit.
-func (m *meter) observe(log, restored int) {
+// observe takes in the state of the log after a commit. Its pages have pageSize bytes.
+func (m *meter) observe(log, restored int, pageSize int64) {
 	written := log - m.log
 	if restored < m.restored || m.log == 0 && log > 0 { // it started anew
 		m.fsyncs++
@@ -61,7 +61,7 @@ func (m *meter) observe(log, restored int) {
 		m.fsyncs++
 	}
 	if m.unread {
-		m.bytes += uint64(written) * (pageSize + walFrameHead)
+		m.bytes += uint64(written) * uint64(pageSize+walFrameHead)
 	}
 	m.log, m.restored = log, restored
 }
@@ -73,7 +73,7 @@ const walFrameHead = 24
 func (s *Store) count(w *writer, took time.Duration) {
 	var busy, log, restored int
 	if err := w.ints(`PRAGMA wal_checkpoint(NOOP)`, &busy, &log, &restored); err == nil {
-		w.meter.observe(log, restored)
+		w.meter.observe(log, restored, w.pageSize)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

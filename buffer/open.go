@@ -141,7 +141,7 @@ func (s *Store) prepare(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	if err := c.configure(s.opts.MaxSize); err != nil {
+	if err := c.configure(s.opts.MaxSize, s.opts.pageSize); err != nil {
 		return err
 	}
 	if version > 0 {

@@ -97,9 +97,9 @@ func TestOpenRefusesDamageWhenToldTo(t *testing.T) {
 		damage func(b []byte) []byte
 		want   error
 	}{
-		{"the first page is zero", func(b []byte) []byte { clear(b[:pageSize]); return b }, ErrDamaged},
-		{"the second half is missing", func(b []byte) []byte { return b[:len(b)/2/pageSize*pageSize] }, ErrDamaged},
-		{"pages in the middle are zero", func(b []byte) []byte { clear(b[2*pageSize : 12*pageSize]); return b }, ErrDamaged},
+		{"the first page is zero", withoutHead, ErrDamaged},
+		{"the second half is missing", func(b []byte) []byte { return b[:middle(b)] }, ErrDamaged},
+		{"pages in the middle are zero", func(b []byte) []byte { clear(b[2*pageOf(b) : 12*pageOf(b)]); return b }, ErrDamaged},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestOpenNamesTheFolderThatIsMissingOrClosed(t *testing.T) {
 func TestNewFileHasItsShape(t *testing.T) {
 	r := running(t, Options{})
 	for query, want := range map[string]string{
-		"PRAGMA page_size": "4096", "PRAGMA auto_vacuum": "2", "PRAGMA journal_mode": "wal", "PRAGMA application_id": fmt.Sprint(applicationID),
+		"PRAGMA page_size": "2048", "PRAGMA auto_vacuum": "2", "PRAGMA journal_mode": "wal", "PRAGMA application_id": fmt.Sprint(applicationID),
 		"PRAGMA user_version": "1",
 	} {
 		var got string

@@ -42,8 +42,9 @@ type Options struct {
 	Logger *slog.Logger     // where to say what an operator should know; nowhere
 	Now    func() time.Time // the clock; time.Now
 
-	wall  func() time.Time                               // in tests, a wall clock apart from Now's
-	space func(path string) (free, total int64, _ error) // in tests, another disk
+	wall     func() time.Time                               // in tests, a wall clock apart from Now's
+	space    func(path string) (free, total int64, _ error) // in tests, another disk
+	pageSize int64                                          // of a new file; in tests, that of an old one
 }
 
 func (o Options) withDefaults() Options {
@@ -57,6 +58,7 @@ func (o Options) withDefaults() Options {
 	o.CacheBytes = orDefault(o.CacheBytes, 8<<20)
 	o.BlockHold = orDefault(o.BlockHold, 30*time.Second)
 	o.OrphanAge = orDefault(o.OrphanAge, 168*time.Hour)
+	o.pageSize = orDefault(o.pageSize, newPageSize)
 	if o.ClockSynced == nil {
 		o.ClockSynced = func() bool { return true }
 	}

@@ -88,12 +88,13 @@ func (s *Store) expireOrphans() {
 	if !s.claimed {
 		return
 	}
+	now := s.watchedWall()
 	for _, q := range s.queues {
 		switch {
 		case q == nil || q.dropped || q.orphan.since.IsZero():
 		case !q.orphan.stored:
 			s.orphanSince(q)
-		case !q.online && s.wall().Sub(q.orphan.since) >= s.opts.OrphanAge:
+		case !q.online && now.Sub(q.orphan.since) >= s.opts.OrphanAge:
 			s.dropOrphan(q)
 		}
 	}

@@ -29,12 +29,13 @@ func (s *Store) quotaReached() bool {
 	if c == nil {
 		return false
 	}
-	var pages, limit int64
-	if c.ints(`PRAGMA page_count`, &pages) != nil || c.ints(`PRAGMA max_page_count`, &limit) != nil {
+	have, err := c.pagesOf(`PRAGMA page_count`)
+	if err != nil {
 		return false
 	}
-	const slack = 64 // the failed transaction wanted more than one page, and they are not counted any more
-	return pages+slack >= limit
+	limit, err := c.pagesOf(`PRAGMA max_page_count`)
+	const slack = 256 << 10 // the failed transaction wanted more than one page, and they are not counted any more
+	return err == nil && have+slack >= limit
 }
 
 // makeRoom drops the oldest records of one queue, so that the next attempt to commit finds room. In an upstream's queue a gap record

@@ -137,7 +137,7 @@ func (v *salvage) tellDamage() {
 // find walks over all pages: it notes where chunks are, and whose they are.
 func (v *salvage) find(ctx context.Context) error {
 	v.state = newBroken()
-	page, scratch := make([]byte, pageSize), make([]byte, pageSize)
+	page, scratch := v.pages.page(), v.pages.page()
 	for n := uint32(1); n <= v.pages.count; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (v *salvage) note(r row, page uint32, cell int) {
 func (v *salvage) save(ctx context.Context) error {
 	var waiting savedHeap
 	var b batch
-	page := make([]byte, pageSize)
+	page := v.pages.page()
 	for next := 0; next < len(v.index) || len(waiting) > 0; {
 		for next < len(v.index) && (len(waiting) == 0 || v.index[next].seq <= waiting[0].seq) {
 			for _, r := range v.load(v.index[next], page) {

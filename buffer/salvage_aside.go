@@ -201,7 +201,7 @@ func fillNew(c *conn, o Options, state *broken, aside string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.configure(o.MaxSize); err != nil {
+	if err := c.configure(o.MaxSize, o.pageSize); err != nil {
 		return err
 	}
 	if err := c.migrate(0, steps); err != nil {
@@ -333,7 +333,7 @@ func (p *pageFile) readOurs(ctx context.Context) bool {
 
 // zero reports whether the file has nothing but zeros.
 func (p *pageFile) zero(ctx context.Context) bool {
-	page := make([]byte, pageSize)
+	page := p.page()
 	for n := uint32(1); n <= p.count; n++ {
 		if !p.read(n, page) || ctx.Err() != nil || slices.ContainsFunc(page, func(b byte) bool { return b != 0 }) {
 			return false

@@ -14,6 +14,7 @@ import (
 // pageFile gives the pages of a database file, each as the log has it where it has it.
 type pageFile struct {
 	db, wal *os.File // nil where there is none
+	size    int      // bytes of a page
 	count   uint32
 	logged  map[uint32]int64 // where in the log the page is that a commit has written last
 	strange bool             // the log is another store's and is not looked at
@@ -37,18 +38,23 @@ func openPages(path string) (*pageFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.count = uint32(min(info.Size()/pageSize, 1<<31))
-	if p.wal, err = os.Open(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-		return p, nil
-	} else if err != nil {
+	if p.wal, err = os.Open(path + "-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, p.close())
 	}
-	p.readLog()
-	if p.strange = p.strangeLog(); p.strange {
+	logged := 0 // size of the log's pages
+	if p.wal != nil {
+		logged = p.readLog()
+	}
+	p.size = p.findSize(info.Size(), logged)
+	p.count = max(p.count, pagesIn(info.Size(), p.size))
+	if p.strange = logged > 0 && logged != p.size || p.strangeLog(); p.strange {
 		clear(p.logged)
 	}
 	return p, nil
 }
+
+// page returns room for a page.
+func (p *pageFile) page() []byte { return make([]byte, p.size) }
 
 // strangeLog reports whether the log is another store's, as when a file was put back beside the log of a newer one. SQLite would take it
 // for good and write the other's pages over these.
@@ -63,7 +69,7 @@ func (p *pageFile) strangeLog() bool {
 
 // storeID returns the store's id when it is where a new file has it, which it stays: near the begin.
 func (p *pageFile) storeID() (id string) {
-	page := make([]byte, pageSize)
+	page := p.page()
 	for n := uint32(2); n <= min(p.count, 8); n++ {
 		if !p.read(n, page) {
 			continue
@@ -85,17 +91,15 @@ func (p *pageFile) close() error {
 	return err
 }
 
-// Sizes within the log (section 4.1).
-const (
-	walHead      = 32
-	walFrameSize = walFrameHead + pageSize
-)
+// walHead is the size of what the log begins with (section 4.1).
+const walHead = 32
 
-// readLog notes where the log has pages of transactions that were committed. Like SQLite it ends at the first frame that is not right.
-func (p *pageFile) readLog() {
+// readLog notes where the log has pages of transactions that were committed, and returns their size, 0 when it has none. Like SQLite it ends at
+// the first frame that is not right.
+func (p *pageFile) readLog() (size int) {
 	var head [walHead]byte
 	if _, err := p.wal.ReadAt(head[:], 0); err != nil {
-		return
+		return 0
 	}
 	sum := walSum{order: binary.LittleEndian}
 	switch binary.BigEndian.Uint32(head[:]) {
@@ -103,29 +107,30 @@ func (p *pageFile) readLog() {
 	case 0x377f0683:
 		sum.order = binary.BigEndian
 	default:
-		return
+		return 0
 	}
-	if sum.add(head[:24]); !sum.is(head[24:]) || binary.BigEndian.Uint32(head[8:]) != pageSize {
-		return
+	pages := binary.BigEndian.Uint32(head[8:])
+	if sum.add(head[:24]); !sum.is(head[24:]) || !isPageSize(int64(pages)) {
+		return 0
 	}
 	open := map[uint32]int64{} // pages of the transaction that has no commit yet
-	frame := make([]byte, walFrameSize)
-	for at := int64(walHead); ; at += walFrameSize {
+	frame := make([]byte, walFrameHead+pages)
+	for at := int64(walHead); ; at += int64(len(frame)) {
 		if _, err := p.wal.ReadAt(frame, at); err != nil || string(frame[8:16]) != string(head[16:24]) {
-			return
+			return size
 		}
 		sum.add(frame[:8])
 		sum.add(frame[walFrameHead:])
 		if !sum.is(frame[16:]) {
-			return
+			return size
 		}
 		open[binary.BigEndian.Uint32(frame)] = at + walFrameHead
-		if size := binary.BigEndian.Uint32(frame[4:]); size > 0 { // the transaction ends here
+		if count := binary.BigEndian.Uint32(frame[4:]); count > 0 { // the transaction ends here
 			for n, at := range open {
 				p.logged[n] = at
 			}
 			clear(open)
-			p.count = max(p.count, size)
+			p.count, size = max(p.count, count), int(pages)
 		}
 	}
 }
@@ -149,7 +154,7 @@ func (s *walSum) is(b []byte) bool {
 
 // read fills page with the page of that number, from 1, and reports whether it could.
 func (p *pageFile) read(n uint32, page []byte) bool {
-	from, at := p.db, (int64(n)-1)*pageSize
+	from, at := p.db, (int64(n)-1)*int64(p.size)
 	if logged, ok := p.logged[n]; ok {
 		from, at = p.wal, logged
 	}
@@ -160,10 +165,11 @@ func (p *pageFile) read(n uint32, page []byte) bool {
 // free reports whether the pointer map (section 1.8) says that the page is not in use: rows that were deleted may still stand in it. A map
 // that is damaged says no.
 func (p *pageFile) free(n uint32, page []byte) bool {
-	const entries, freePage = pageSize / 5, 2
+	const freePage = 2
 	if n < 3 {
 		return false
 	}
+	entries := uint32(p.size / 5)
 	at := 2 + (n-2)/(entries+1)*(entries+1)
 	return at != n && p.read(at, page) && page[5*(n-at-1)] == freePage
 }
@@ -190,24 +196,24 @@ func cells(n uint32, page []byte) []cell {
 		first += 4
 	}
 	count := int(binary.BigEndian.Uint16(page[head+3:]))
-	if first+2*count > pageSize {
+	if first+2*count > len(page) {
 		return nil
 	}
 	list := make([]cell, 0, count)
 	for i := range count {
 		at := int(binary.BigEndian.Uint16(page[first+2*i:]))
-		if at < first+2*count || at >= pageSize {
+		if at < first+2*count || at >= len(page) {
 			continue
 		}
-		if c, ok := cellAt(kind, page[at:]); ok {
+		if c, ok := cellAt(kind, page[at:], uint64(len(page))); ok {
 			list = append(list, c)
 		}
 	}
 	return list
 }
 
-// cellAt takes a cell apart (section 1.6).
-func cellAt(kind byte, b []byte) (c cell, ok bool) {
+// cellAt takes a cell apart (section 1.6), which stands in a page of that size.
+func cellAt(kind byte, b []byte, size uint64) (c cell, ok bool) {
 	if kind == pageIndexInterior {
 		if len(b) < 4 {
 			return c, false
@@ -219,19 +225,19 @@ func cellAt(kind byte, b []byte) (c cell, ok bool) {
 		return c, false
 	}
 	b = b[n:]
-	most := uint64((pageSize-12)*64/255 - 23)
+	most := (size-12)*64/255 - 23
 	if kind == pageTableLeaf {
-		most = pageSize - 35
+		most = size - 35
 		rowid, n := sqliteVarint(b)
 		if n == 0 {
 			return c, false
 		}
 		c.rowid, b = int64(rowid), b[n:]
 	}
-	const least = uint64((pageSize-12)*32/255 - 23)
+	least := (size-12)*32/255 - 23
 	local := c.size
 	if c.size > most {
-		if local = least + (c.size-least)%(pageSize-4); local > most {
+		if local = least + (c.size-least)%(size-4); local > most {
 			local = least
 		}
 		if uint64(len(b)) < local+4 {
@@ -251,16 +257,16 @@ func (p *pageFile) record(c cell) []byte {
 	if c.overflow == 0 {
 		return c.local
 	}
-	if c.size > uint64(p.count)*pageSize {
+	if c.size > uint64(p.count)*uint64(p.size) {
 		return nil
 	}
-	record := append(make([]byte, 0, min(c.size, 16*pageSize)), c.local...) // c.size may be wrong
-	page := make([]byte, pageSize)
+	record := append(make([]byte, 0, min(c.size, segmentBytes)), c.local...) // c.size may be wrong
+	page := p.page()
 	for next := c.overflow; uint64(len(record)) < c.size; next = binary.BigEndian.Uint32(page) {
 		if !p.read(next, page) {
 			return nil
 		}
-		record = append(record, page[4:4+min(pageSize-4, c.size-uint64(len(record)))]...)
+		record = append(record, page[4:4+min(uint64(len(page)-4), c.size-uint64(len(record)))]...)
 	}
 	return record
 }

@@ -90,7 +90,7 @@ func (r *row) own() {
 
 // eachRow calls fn with the rows of the kinds that want says yes to, page by page, until ctx ends. It reports whether it came to the end.
 func (p *pageFile) eachRow(ctx context.Context, want func(rowKind) bool, fn func(row)) (complete bool) {
-	page, scratch := make([]byte, pageSize), make([]byte, pageSize)
+	page, scratch := p.page(), p.page()
 	for n := uint32(1); n <= p.count; n++ {
 		if ctx.Err() != nil {
 			return false

@@ -29,7 +29,7 @@ func broke(t *testing.T, records int) (path string) {
 	}
 	path = r.opts.Path
 	r.close()
-	inFile(t, path, func(b []byte) []byte { clear(b[:pageSize]); return b })
+	inFile(t, path, withoutHead)
 	return path
 }
 
@@ -179,7 +179,7 @@ func TestOnlyTheNewestAreKeptAside(t *testing.T) {
 		salvaged(r)
 		wantNumbers(t, r.read(r.Queue("upstream/x"), 0), 10)
 		r.close()
-		inFile(t, path, func(b []byte) []byte { clear(b[:pageSize]); return b })
+		inFile(t, path, withoutHead)
 	}
 	if list := asides(path); !slices.Equal(list, seen[2:]) {
 		t.Errorf("kept %v of %v", list, seen)
@@ -202,7 +202,7 @@ func TestSalvageLeavesWhatIsDoneWith(t *testing.T) {
 	r.ops(gateway.PutRetained{Message: message("plant/kept", "kept")})
 	r.Ack(q, 1, 2, 3, 4)
 	r.close()
-	inFile(t, r.opts.Path, func(b []byte) []byte { clear(b[:pageSize]); return b })
+	inFile(t, r.opts.Path, withoutHead)
 	r.open()
 	r.run()
 	salvaged(r)
@@ -231,7 +231,7 @@ func TestSalvageSetsAsideWhatCannotBeRead(t *testing.T) {
 			}
 			r.close()
 			inFile(t, r.opts.Path, func(b []byte) []byte {
-				clear(b[:pageSize])
+				withoutHead(b)
 				for _, p := range broken {
 					b = bytes.ReplaceAll(b, []byte(p), []byte(strings.ToUpper(p)))
 				}
@@ -269,9 +269,7 @@ func TestDamageMetWhileRunningIsSetAsideAtTheNextStart(t *testing.T) {
 	}
 	r.reopen() // the log is in the file
 	inFile(t, r.opts.Path, func(b []byte) []byte {
-		half := len(b) / 2 / pageSize * pageSize
-		clear(b[half : half+4*pageSize])
-		return b
+		return withoutMiddle(b, 16<<10)
 	})
 	n, err := readAll(r, q)
 	if !isDamage(err) {
@@ -337,7 +335,7 @@ func TestEpochsNeverGoBack(t *testing.T) {
 					last = epoch
 				}
 				r.close()
-				inFile(t, r.opts.Path, func(b []byte) []byte { clear(b[:pageSize]); return b })
+				inFile(t, r.opts.Path, withoutHead)
 				r.open()
 				r.run()
 				up = r.Upstream("x")
@@ -348,18 +346,20 @@ func TestEpochsNeverGoBack(t *testing.T) {
 
 // FuzzPages feeds the reader of pages with what no database would hold. It must not fail, however wrong that is.
 func FuzzPages(f *testing.F) {
-	page := make([]byte, pageSize)
+	page := make([]byte, newPageSize)
 	page[0], page[4] = pageTableLeaf, 3
 	f.Add(page, byte(1))
 	f.Fuzz(func(t *testing.T, b []byte, n byte) {
-		page := make([]byte, pageSize)
-		copy(page, b)
-		p := &pageFile{count: 1, logged: map[uint32]int64{}}
-		state := newBroken()
-		for _, c := range cells(uint32(n), page) {
-			c.overflow = 0 // there is no file to follow it in
-			if r, ok := p.row(c, anyRow); ok {
-				state.take(r)
+		for _, size := range []int{newPageSize, oldPageSize} {
+			page := make([]byte, size)
+			copy(page, b)
+			p := &pageFile{size: size, count: 1, logged: map[uint32]int64{}}
+			state := newBroken()
+			for _, c := range cells(uint32(n), page) {
+				c.overflow = 0 // there is no file to follow it in
+				if r, ok := p.row(c, anyRow); ok {
+					state.take(r)
+				}
 			}
 		}
 	})

@@ -14,7 +14,7 @@ const (
 	minFree      = 64 << 20
 	minFreeShare = 20           // one in so many bytes of the disk
 	minFreeLog   = 2 * logLimit // the log is emptied into the file, and both are there meanwhile
-	leastPages   = 1024         // of the database, however little is free: below it large records would not fit
+	leastGrown   = 4 << 20      // bytes of the database, however little is free: below it large records would not fit
 	spaceEvery   = monotonic(5 * time.Second)
 )
 
@@ -22,7 +22,7 @@ const (
 type room struct {
 	looked monotonic // when last looked at; 0: never
 	free   int64     // -1: not known
-	pages  int64     // that the database may grow to; 0: not set on this connection
+	limit  int64     // bytes that the database may grow to, whole pages; 0: not set on this connection
 	small  bool      // the disk, not max_size, sets that bound
 }
 
@@ -63,7 +63,7 @@ func (s *Store) watchDisk() {
 	s.room = d
 	s.stats.DiskFree, s.stats.MaxBytes = d.free, s.opts.MaxSize
 	if d.small {
-		s.stats.MaxBytes = min(s.opts.MaxSize, d.pages*pageSize+reserve(s.opts.MaxSize))
+		s.stats.MaxBytes = min(s.opts.MaxSize, d.limit+reserve(s.opts.MaxSize))
 	}
 	s.mu.Unlock()
 	s.saySpace(&d, was)
@@ -74,7 +74,7 @@ func (s *Store) saySpace(d *room, was bool) {
 	switch {
 	case d.small && !was:
 		s.log.Warn("the disk is nearly full: the buffer grows less than max_size allows", "path", s.opts.Path,
-			"free", d.free, "max", d.pages*pageSize, "max_size", s.opts.MaxSize)
+			"free", d.free, "max", d.limit, "max_size", s.opts.MaxSize)
 	case was && !d.small:
 		s.log.Info("the disk has room again for the buffer to grow to max_size", "path", s.opts.Path, "free", d.free)
 	}
@@ -82,50 +82,51 @@ func (s *Store) saySpace(d *room, was bool) {
 
 // fit finds the bound for d and puts it in force. SQLite never makes it lower than what the file already has.
 func (w *writer) fit(s *Store, d *room) error {
-	pages := maxPages(s.opts.MaxSize)
+	limit := mostBytes(s.opts.MaxSize)
 	free, total, err := s.opts.space(s.opts.Path)
 	if d.free = free; err != nil {
 		d.free = -1
 	}
-	var have int64
-	if err := w.ints(`PRAGMA page_count`, &have); err != nil {
+	have, err := w.pagesOf(`PRAGMA page_count`)
+	if err != nil {
 		return err
 	}
 	d.small = false
 	if d.free >= 0 {
-		if most := have + (free-s.opts.spare(total))/pageSize; most < pages {
-			pages, d.small = max(most, have, min(leastPages, pages)), true
+		if most := have + free - s.opts.spare(total); most < limit {
+			limit, d.small = max(most, have, min(leastGrown, limit)), true
 		}
 	}
-	if pages == d.pages {
+	limit -= limit % w.pageSize
+	if limit == d.limit {
 		return nil
 	}
-	d.pages = pages
+	d.limit = limit
 	var got int64
-	row := w.c.QueryRowContext(context.Background(), fmt.Sprintf(`PRAGMA max_page_count = %d`, pages))
+	row := w.c.QueryRowContext(context.Background(), fmt.Sprintf(`PRAGMA max_page_count = %d`, limit/w.pageSize))
 	return row.Scan(&got)
 }
 
-// Margins of pages, as parts of the bound, between which the file counts as nearly full: what then comes has room still.
+// Margins, as parts of the bound, between which the file counts as nearly full: what then comes has room still.
 const (
 	tightAt   = 16
 	roomyAt   = 8
-	minMargin = 128
+	minMargin = 512 << 10 // bytes
 )
 
 // watchFile notes whether the file is nearly full, for upstreams that then refuse what is new.
 func (s *Store) watchFile(w *writer) {
 	s.mu.Lock()
-	strict, tight, limit := s.strict, s.tight, s.room.pages
+	strict, tight, limit := s.strict, s.tight, s.room.limit
 	s.mu.Unlock()
 	if !strict {
 		return
 	}
 	if limit == 0 {
-		limit = maxPages(s.opts.MaxSize)
+		limit = mostBytes(s.opts.MaxSize)
 	}
-	var have, free int64
-	if w.ints(`PRAGMA page_count`, &have) != nil || w.ints(`PRAGMA freelist_count`, &free) != nil {
+	have, free, err := w.fileBytes()
+	if err != nil {
 		return
 	}
 	left := limit - have + free

@@ -317,7 +317,7 @@ func TestStats(t *testing.T) {
 		c.Detach(up)
 		c.Attach(up, func() {})
 		check("on disk", time.Time{}) // looked up
-		if st := c.Stats(); st.Pending != 0 || st.Written != 2 || st.Commits == 0 || st.Fsyncs < st.Commits || st.BytesOut < pageSize {
+		if st := c.Stats(); st.Pending != 0 || st.Written != 2 || st.Commits == 0 || st.Fsyncs < st.Commits || st.BytesOut < newPageSize {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -102,7 +102,7 @@ func newStore(o Options) *Store {
 		opts: o, log: o.Logger, start: o.Now(), block: seqBlock,
 		kick: make(chan struct{}, 1), bell: make(chan struct{}, 1), closed: make(chan struct{}), hurt: make(chan struct{}),
 		names: map[string]*queue{}, queues: make([]*queue, 1), kept: map[string]*entry{},
-		nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
+		clock: clock{unsighted: true}, nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
 	}
 }
 
@@ -205,7 +205,9 @@ func (s *Store) stamp(rec *gateway.Record) bool {
 	if s.seq >= s.mark {
 		return false
 	}
-	rec.Seq, rec.ClockUnset = s.seq, s.clockUnset(rec, s.now())
+	if rec.Seq, rec.ClockUnset = s.seq, s.clockUnset(rec, s.now()); rec.ClockUnset {
+		s.clock.unsight()
+	}
 	s.seq++
 	if !s.reserving && s.mark-s.seq < s.block/2 {
 		s.reserving = true

@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/tidegate/tidegate/gateway"
 )
 
 // requirePeer skips the test when a program is missing, unless it must not be.
@@ -39,9 +37,9 @@ func commitUnderTrace(path string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	publish := func(payload string) {
-		done := make(chan struct{})
-		s.Commit(&gateway.Change{Record: record(payload), To: to(q)}, func(error) { close(done) })
-		<-done
+		if err == nil {
+			err = commitAndWait(s, q, payload)
+		}
 	}
 	publish("first") // whatever Open has left to do is done
 	fmt.Println("MARK publish")
@@ -53,8 +51,8 @@ func commitUnderTrace(path string) error {
 		s.Ack(q, pos+1)
 	}
 	cancel()
-	if err := <-ended; err != nil {
-		return err
+	if _, late := within(ended, "the end of Run"); err != nil || late != nil {
+		return errors.Join(err, late)
 	}
 	fmt.Println("MARK counted", s.writer.meter.fsyncs, s.writer.meter.bytes)
 	return s.Close()
@@ -75,7 +73,6 @@ func traced(t *testing.T, path string) trace {
 	requirePeer(t, "strace", "-o", os.DevNull, "true")
 	log := filepath.Join(t.TempDir(), "trace")
 	cmd := child(t, "trace", path, "strace", "-f", "-y", "-o", log, "-e", "trace=fsync,fdatasync,pwrite64,write", "-e", "signal=none")
-	cmd.Stderr = os.Stderr
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
@@ -177,42 +174,11 @@ func (tr trace) wantCounts(t *testing.T, path string) {
 		}
 	}
 	// Making the file is not counted: it is before the first commit.
-	const madeSyncs, madeBytes = 10, 40 * (pageSize + walFrameHead)
+	const madeSyncs, madeBytes = 10, 40 * (newPageSize + walFrameHead)
 	t.Logf("strace: %d syncs, %d bytes; counted: %d syncs, %d bytes", syncs, bytes, ownSyncs, ownBytes)
 	if ownSyncs > syncs || syncs-ownSyncs > madeSyncs || ownBytes > bytes || bytes-ownBytes > madeBytes {
 		t.Error("the counts differ by more than the making of the file")
 	}
-}
-
-// commitOnFaultyDisk makes records durable, one after the other, until some commits have failed and others have succeeded since. It
-// writes how many records there are and how many commits have failed.
-func commitOnFaultyDisk(path string) error {
-	s, err := Open(context.Background(), Options{Path: path})
-	if err != nil {
-		return err
-	}
-	q := s.Queue("session/x")
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	n, since := 0, 0
-	for ; n < 5000 && since < 20; n++ {
-		done := make(chan error, 1)
-		s.Commit(&gateway.Change{Record: record(fmt.Sprint(n)), To: to(q)}, func(err error) { done <- err })
-		if err := <-done; err != nil {
-			return err
-		}
-		if s.Stats().Failures > 0 {
-			since++
-		}
-	}
-	fmt.Println("records", n, "failures", s.Stats().Failures)
-	cancel()
-	if err := errors.Join(<-ended, s.Close()); err != nil {
-		fmt.Fprintln(os.Stderr, "stop:", err) // strace counts for each thread: its window may come so late
-	}
-	return nil
 }
 
 // TestRealErrorsOfTheDisk lets the kernel refuse calls of sync and write: nothing is acknowledged that is not safe, and the store finds
@@ -222,30 +188,6 @@ func TestRealErrorsOfTheDisk(t *testing.T) {
 		"fsync fails":      "inject=fsync:error=EIO:when=30..33",
 		"the disk is full": "inject=pwrite64:error=ENOSPC:when=150..153",
 	} {
-		t.Run(name, func(t *testing.T) {
-			requirePeer(t, "strace", "-o", os.DevNull, "true")
-			path := filepath.Join(t.TempDir(), "buffer.db")
-			cmd := child(t, "faulty", path, "strace", "-f", "-o", os.DevNull, "-e", "trace=fsync,pwrite64", "-e", inject, "-e", "signal=none")
-			cmd.Stderr = os.Stderr
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var n, failures int
-			if _, err := fmt.Sscanf(string(out), "records %d failures %d", &n, &failures); err != nil || failures == 0 {
-				t.Errorf("%d failures, %v: the disk did not fail", failures, err)
-			}
-			t.Logf("%d records, %d commits failed", n, failures)
-			r := newRig(t, Options{Path: path})
-			list := payloads(r.read(r.Queue("session/x"), 0))
-			for i, p := range list {
-				if p != fmt.Sprint(i) {
-					t.Fatalf("record %d is %q", i, p)
-				}
-			}
-			if len(list) != n {
-				t.Errorf("%d records, want %d", len(list), n)
-			}
-		})
+		t.Run(name, func(t *testing.T) { wantSafeThroughFaults(t, "faulty", inject) })
 	}
 }

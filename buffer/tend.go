@@ -5,12 +5,13 @@ import (
 	"fmt"
 )
 
-// The file is made smaller when nothing is left in it to keep and it has shrinkFrom free pages, in steps of shrinkStep pages, so
-// that a commit never waits long for it. While there is a backlog, free pages are worth more as room for what comes.
+// The file is made smaller when nothing is left in it to keep and shrinkFrom bytes of it are free, in steps of shrinkStep bytes, so
+// that a commit never waits long for it. A step has to fit into SQLite's cache of pages twice: else it writes pages to the log that it is
+// about to cut off. While there is a backlog, free pages are worth more as room for what comes.
 const (
-	shrinkFrom = 1024
-	shrinkStep = 512
-	tidyShare  = 4 // of the file, one page in so many: with more of them free, an idle file is made smaller though it holds a backlog
+	shrinkFrom = 4 << 20
+	shrinkStep = cacheKiB << 10 / 2
+	tidyShare  = 4 // of the file, one byte in so many: with more of them free, an idle file is made smaller though it holds a backlog
 )
 
 // tend looks after the file once those who waited have been told: it gives back the pages of a backlog that is drained, and empties a long
@@ -24,8 +25,8 @@ func (w *writer) tend(s *Store, freed bool) {
 	if w.freed && s.drained() {
 		shrunk = w.shrinkWhile(s, s.drained)
 	}
-	longLog := min(checkpointPages, int(reserve(s.opts.MaxSize)/2/pageSize))
-	if !shrunk && w.meter.log-w.meter.restored < longLog {
+	longLog := min(checkpointBytes, reserve(s.opts.MaxSize)/2)
+	if inLog := int64(w.meter.log-w.meter.restored) * w.pageSize; !shrunk && inLog < longLog {
 		return
 	}
 	w.emptyLog(s)
@@ -50,8 +51,7 @@ func (w *writer) tidy(s *Store) {
 	if w.conn == nil || !w.freed || !idle {
 		return
 	}
-	var have, free int
-	if w.ints(`PRAGMA page_count`, &have) != nil || w.ints(`PRAGMA freelist_count`, &free) != nil || free < have/tidyShare {
+	if have, free, err := w.fileBytes(); err != nil || free < have/tidyShare {
 		return
 	}
 	if w.shrinkWhile(s, s.quiet) {
@@ -102,8 +102,8 @@ func (s *Store) drained() bool {
 
 // shrink gives free pages back, as long as nobody wants to commit.
 func (w *writer) shrink(while func() bool) (shrunk bool, err error) {
-	var free int
-	if err := w.ints(`PRAGMA freelist_count`, &free); err != nil {
+	free, err := w.pagesOf(`PRAGMA freelist_count`)
+	if err != nil {
 		return false, err
 	}
 	if free < shrinkFrom {
@@ -112,7 +112,7 @@ func (w *writer) shrink(while func() bool) (shrunk bool, err error) {
 	}
 	for ; free >= shrinkFrom && while(); free -= shrinkStep {
 		err := w.meter.around(func() error {
-			return w.each(func(*sql.Rows) error { return nil }, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, shrinkStep))
+			return w.each(func(*sql.Rows) error { return nil }, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, shrinkStep/w.pageSize))
 		})
 		if err != nil {
 			return shrunk, err

@@ -178,7 +178,7 @@ func (s *Store) commit(g *group) error {
 		}
 		w.conn = c
 		s.mu.Lock()
-		s.room.looked, s.room.pages = 0, 0
+		s.room.looked, s.room.limit = 0, 0
 		s.mu.Unlock()
 	}
 	s.watchDisk()

@@ -155,10 +155,9 @@ type jumper struct {
 	cloud observer // of readings
 	onLAN observer
 
-	started time.Time // the last restart
-	mu      sync.Mutex
-	stages  int
-	came    []int // the stages of the numbers, in the order of arrival
+	mu     sync.Mutex
+	stages int
+	came   []int // the stages of the numbers, in the order of arrival
 }
 
 // stageRecords is how many numbers are published in each stage.
@@ -205,9 +204,6 @@ func (j *jumper) live(s stage) {
 	if s.asleep {
 		j.stop()
 	}
-	if !s.asleep {
-		waitReadings(j.t, j.onLAN, j.started) // and the gateway has looked for what is too old, with the clock of before
-	}
 	j.clock.set(s.off, s.synced)
 	if s.asleep {
 		j.start()
@@ -225,7 +221,6 @@ func (j *jumper) live(s stage) {
 		return n >= 3
 	})
 	j.stop()
-	j.started = time.Now()
 	j.start()
 }
 
