@@ -28,12 +28,16 @@ var (
 // conn is one network connection. Its reader goroutine owns all fields but those said to be shared, reads and handles packets, and tidies up
 // at the end. At most one other goroutine, its writer, runs while there is something to write.
 type conn struct {
-	b        *Broker
-	nc       net.Conn
-	lo       *ListenerOptions
-	log      *slog.Logger
-	remote   string // address and port
-	host     string // address alone
+	b      *Broker
+	raw    net.Conn // as it was accepted
+	nc     net.Conn // the MQTT stream over it; of reader and writer
+	lo     *ListenerOptions
+	log    *slog.Logger
+	remote string // address and port
+	host   string // address alone
+	// certified is the user that a certificate has named; "" if none has.
+	certified string
+
 	version  packet.Version
 	bridge   bool // the client calls itself a bridge, as mosquitto's do
 	client   *client
@@ -93,7 +97,7 @@ func newConn(b *Broker, nc net.Conn, lo *ListenerOptions) *conn {
 		host = remote // not a network with ports
 	}
 	return &conn{
-		b: b, nc: nc, lo: lo, remote: remote, host: host,
+		b: b, raw: nc, nc: nc, lo: lo, remote: remote, host: host,
 		log:    b.log.With("remote", remote),
 		limit:  b.opts.MaxConnectPacket,
 		parted: make(chan struct{}, 1),
@@ -107,7 +111,7 @@ func (c *conn) kill(reason error) {
 	c.killing.Do(func() {
 		c.reason = reason
 		close(c.closed)
-		c.nc.Close()
+		c.raw.Close() // not nc, which may say goodbye and wait for the answer
 	})
 }
 
@@ -115,8 +119,11 @@ func (c *conn) kill(reason error) {
 func (c *conn) run(ctx context.Context) {
 	defer close(c.gone)
 	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
-	_ = c.nc.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
-	err := c.read(ctx)
+	_ = c.raw.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
+	err := c.upgrade(ctx)
+	if err == nil {
+		err = c.read(ctx)
+	}
 	c.finish(err)
 	c.in.free()
 	c.report(c.reason)
@@ -134,6 +141,7 @@ func (c *conn) finish(reason error) {
 			_ = c.send(last) // the connection ends either way
 		}
 	}
+	c.part()
 	c.kill(reason)
 }
 

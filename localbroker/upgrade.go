@@ -1,0 +1,39 @@
+package localbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// upgrade makes the MQTT stream of the connection that was accepted, within what the client has of the connect timeout. It returns io.EOF when
+// the client was gone before it said anything.
+func (c *conn) upgrade(ctx context.Context) error {
+	if c.lo.Upgrade == nil {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.deadline)
+	defer cancel()
+	if err := c.raw.SetDeadline(c.deadline); err != nil {
+		return err
+	}
+	nc, user, err := c.lo.Upgrade(ctx, c.raw)
+	if errors.Is(err, io.EOF) {
+		return io.EOF // a probe of a load balancer, or of a port scan
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	c.nc, c.certified = nc, user
+	return c.raw.SetWriteDeadline(time.Time{})
+}
+
+// part closes the stream in the way that its peer understands, as with a close frame. It is for the reader alone, and may take a moment; a
+// connection that is to end at once is killed.
+func (c *conn) part() {
+	if c.nc != c.raw {
+		_ = c.nc.Close() // it ends either way
+	}
+}
