@@ -24,6 +24,7 @@ func (c *conn) upgrade(ctx context.Context) error {
 		return io.EOF // a probe of a load balancer, or of a port scan
 	}
 	if err != nil {
+		c.log = c.log.With("listener", c.lo.Name)
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	c.nc, c.certified = nc, user
