@@ -136,7 +136,7 @@ func TestFailedUpgrade(t *testing.T) {
 func TestUpgradeIsBoundedByTheConnectTimeout(t *testing.T) {
 	for name, wait := range map[string]func(context.Context, net.Conn) error{
 		"its context": func(ctx context.Context, _ net.Conn) error { <-ctx.Done(); return ctx.Err() },
-		"reading":     func(_ context.Context, raw net.Conn) error { _, err := io.Copy(io.Discard, raw); return err },
+		"reading":     func(_ context.Context, raw net.Conn) error { return drain(raw) },
 		"writing": func(_ context.Context, raw net.Conn) error {
 			for {
 				if _, err := raw.Write(make([]byte, 1<<16)); err != nil {
@@ -157,13 +157,18 @@ func TestUpgradeIsBoundedByTheConnectTimeout(t *testing.T) {
 	}
 }
 
+// drain reads until the connection ends, and always returns an error.
+func drain(c net.Conn) error {
+	_, err := io.Copy(io.Discard, c)
+	return errors.Join(errors.New("the connection has ended"), err)
+}
+
 func TestUpgradeEndsWithTheBroker(t *testing.T) {
 	r := start(t)
 	begun := make(chan struct{})
 	addr := r.serve(localbroker.ListenerOptions{Upgrade: func(_ context.Context, raw net.Conn) (net.Conn, string, error) {
 		close(begun)
-		_, err := io.Copy(io.Discard, raw)
-		return nil, "", errors.Join(errors.New("cut"), err)
+		return nil, "", drain(raw)
 	}})
 	r.dialTo(addr)
 	<-begun // and the end of the test waits for it, long before the connect timeout
@@ -173,8 +178,7 @@ func TestUpgradeEndsWithTheBroker(t *testing.T) {
 func TestConnectionsInUpgradeCount(t *testing.T) {
 	r := start(t, func(o *localbroker.Options) { o.MaxConnections = 10; o.MaxPerAddress = 2 })
 	addr := r.serve(localbroker.ListenerOptions{Upgrade: func(_ context.Context, raw net.Conn) (net.Conn, string, error) {
-		_, err := io.Copy(io.Discard, raw)
-		return nil, "", err
+		return nil, "", drain(raw)
 	}})
 	for range 2 {
 		r.dialTo(addr)
