@@ -187,6 +187,9 @@ func (c *conn) consume(ctx context.Context) error {
 		var n int
 		frame, n, err = packet.NextFrame(c.in.data(), c.limit)
 		c.rd.raw = c.in.data()
+		if n == 0 && err == nil {
+			err = c.stranger()
+		}
 		if n == 0 || err != nil {
 			break
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
 // upgrade makes the MQTT stream of the connection that was accepted, within what the client has of the connect timeout. It returns io.EOF when
@@ -37,4 +39,17 @@ func (c *conn) part() {
 	if c.nc != c.raw {
 		_ = c.nc.Close() // it ends either way
 	}
+}
+
+// stranger reports a client whose first packet is not whole yet, and will not be CONNECT: a browser, say, sends less than its first two bytes
+// would announce, and need not wait for the connect timeout.
+func (c *conn) stranger() error {
+	data := c.in.data()
+	if c.session != nil || len(data) == 0 {
+		return nil
+	}
+	if t := (packet.Frame{First: data[0]}).Type(); t != packet.TypeConnect {
+		return breach("%s came before CONNECT", t, "MQTT-3.1.0-1")
+	}
+	return nil
 }

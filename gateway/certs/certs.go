@@ -75,6 +75,7 @@ func (s *Server) Handshake(ctx context.Context, raw net.Conn) (*tls.Conn, string
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, "", s.explain(ctx, heard, err)
 	}
+	heard.done = true
 	if !s.opts.NamesUser {
 		return c, "", nil
 	}

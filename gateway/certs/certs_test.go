@@ -252,8 +252,11 @@ func TestFailedHandshakesAreExplained(t *testing.T) {
 		"another name":      {speaks(&tls.Config{ServerName: "gateway", RootCAs: x509.NewCertPool()}), "does not trust the certificate here"},
 		"too old":           {speaks(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), "no version of TLS from TLS 1.2 on"},
 		"leaves in silence": {func(net.Conn) {}, "EOF"},
-		"leaves amid it":    {func(c net.Conn) { _, _ = io.WriteString(c, "\x16\x03\x01") }, "closed the connection in the middle"},
-		"never goes on":     {says("\x16\x03\x01"), "did not finish it within the connect timeout"},
+		"alerts in the clear": {func(c net.Conn) {
+			_ = tls.Client(&alertConn{Conn: c}, &tls.Config{InsecureSkipVerify: true}).Handshake()
+		}, `the alert "unknown certificate authority": it does not trust`},
+		"leaves amid it": {func(c net.Conn) { _, _ = io.WriteString(c, "\x16\x03\x01") }, "closed the connection in the middle"},
+		"never goes on":  {says("\x16\x03\x01"), "did not finish it within the connect timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -277,6 +280,23 @@ func TestFailedHandshakesAreExplained(t *testing.T) {
 			}
 		})
 	}
+}
+
+// alertConn says what OpenSSL does when it does not trust a certificate, in place of all that follows the first message.
+type alertConn struct {
+	net.Conn
+	begun bool
+}
+
+func (c *alertConn) Write(p []byte) (int, error) {
+	if c.begun {
+		p = []byte("\x14\x03\x03\x00\x01\x01\x15\x03\x03\x00\x02\x02\x30")
+	}
+	c.begun = true
+	if _, err := c.Conn.Write(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func TestMinimumVersion(t *testing.T) {

@@ -13,27 +13,45 @@ import (
 	"time"
 )
 
-// heardConn notes whether the client has said anything.
+// heardConn notes what the client has said last, until its handshake is over.
 type heardConn struct {
 	net.Conn
-	heard bool // of the goroutine that does the handshake
+	done bool
+	last [7]byte // at the end of what was read
+	size int
 }
 
 // Read implements io.Reader.
 func (c *heardConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.heard = true
+	if n > 0 && !c.done {
+		c.size = copy(c.last[:], p[max(0, n-len(c.last)):n])
 	}
 	return n, err
+}
+
+func (c *heardConn) heard() bool { return c.size > 0 }
+
+// alert returns what the client has sent as an alert without encryption (RFC 8446, 6), which crypto/tls takes for a damaged record where
+// encryption has begun. OpenSSL sends it so when it does not trust a certificate. As anybody on the way could have sent it, it is good for
+// an explanation and nothing else.
+func (c *heardConn) alert() (text string, ok bool) {
+	if c.size != len(c.last) || string(c.last[:5]) != "\x15\x03\x03\x00\x02" {
+		return "", false
+	}
+	return tls.AlertError(c.last[6]).Error(), true
 }
 
 // explain returns an error that tells a person why a handshake failed and what to do. Alerts of a client come as text alone.
 func (s *Server) explain(ctx context.Context, c *heardConn, err error) error {
 	var record tls.RecordHeaderError
 	var untrusted *tls.CertificateVerificationError
-	switch text := err.Error(); {
-	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !c.heard:
+	text := err.Error()
+	if sent, ok := c.alert(); ok && strings.Contains(text, "bad record MAC") {
+		return refusedBy(sent)
+	}
+	switch {
+	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !c.heard():
 		return io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 		return fmt.Errorf("tls handshake: the client did not finish it within the connect timeout: %w", os.ErrDeadlineExceeded)
