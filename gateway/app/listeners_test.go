@@ -26,7 +26,7 @@ const patience = 30 * time.Second
 // site is a gateway that runs, with the files of an authority in its folder: ca.pem, server.pem and server.key, client.pem and client.key of
 // "press 4".
 type site struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	ca  *transporttest.CA
 	app *app.App
@@ -34,13 +34,13 @@ type site struct {
 }
 
 // startSite runs a gateway with these listeners; PORT in the text is any free port. More of [broker] may come first.
-func startSite(t *testing.T, listeners string) *site {
+func startSite(t testing.TB, listeners string) *site {
 	t.Helper()
 	return startSiteWith(t, listeners, nil)
 }
 
 // startSiteWith has more files in its folder.
-func startSiteWith(t *testing.T, listeners string, files map[string]string) *site {
+func startSiteWith(t testing.TB, listeners string, files map[string]string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), ca: transporttest.NewCA(t)}
 	s.install(s.ca.File, "ca.pem")
@@ -148,7 +148,7 @@ func (b *syncBuffer) has(words []string) bool {
 }
 
 // need returns a program that nobody here wrote.
-func need(t *testing.T, name, debianPackage string) string {
+func need(t testing.TB, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -157,7 +157,7 @@ func need(t *testing.T, name, debianPackage string) string {
 	return path
 }
 
-func missing(t *testing.T, what string) {
+func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("TIDEGATE_REQUIRE_PEERS") == "1" {
 		t.Fatal(what)
@@ -166,7 +166,7 @@ func missing(t *testing.T, what string) {
 }
 
 // output runs a program to its end and returns what it says.
-func output(t *testing.T, name string, args ...string) (string, error) {
+func output(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

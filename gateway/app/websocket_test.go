@@ -18,7 +18,7 @@ import (
 
 // wsPeer is a client that decides for itself which bytes go into which frame.
 type wsPeer struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 	c   *coder.Conn
 }
