@@ -41,7 +41,6 @@ type Server struct {
 	stamps  stamps            // of the files, before they were read
 	settled bool              // a later change of the files will show in their stamps
 	looked  time.Time
-	trouble string // why the files that are there now are not used; "": they are
 }
 
 // New reads the files. Its errors say which of them is wrong, and what to do.

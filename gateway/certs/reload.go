@@ -53,12 +53,7 @@ func (s *Server) look(now time.Time) {
 		return
 	}
 	s.stamps, s.settled = found, found.settled(now)
-	err := s.reload()
-	switch {
-	case err == nil:
-		s.trouble = ""
-	case s.settled && err.Error() != s.trouble:
-		s.trouble = err.Error()
+	if err := s.reload(); err != nil && s.settled {
 		s.opts.Logger.Warn("the certificate files cannot be used, the certificate from before stays in use", "error", err)
 	}
 }
@@ -82,10 +77,10 @@ func (list stamps) same(others stamps) bool {
 	return true
 }
 
-// settled tells whether the files are old enough that their next change shows.
+// settled tells whether the next change of the files will show. One that was changed in the future, when the clock was right, is.
 func (list stamps) settled(now time.Time) bool {
 	for _, a := range list {
-		if a.file != nil && now.Sub(a.changed) < settleTime {
+		if age := now.Sub(a.changed); a.file != nil && age >= 0 && age < settleTime {
 			return false
 		}
 	}

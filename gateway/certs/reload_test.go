@@ -132,6 +132,18 @@ func TestReplacedClientCA(t *testing.T) {
 	}
 }
 
+// TestBrokenCertificateOfTheFuture is told too: the clock of a machine without a battery begins in the past.
+func TestBrokenCertificateOfTheFuture(t *testing.T) {
+	r := newRig(t, func(r *rig, _ *certs.Options) { r.clock.advance(-100000 * time.Hour) })
+	if err := os.WriteFile(r.pair.KeyFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _ = r.meet(&tls.Config{InsecureSkipVerify: true})
+	if !strings.Contains(r.log.String(), "cannot be used") {
+		t.Errorf("the log says %q", &r.log)
+	}
+}
+
 func TestExpiredCertificateIsTold(t *testing.T) {
 	r := newRig(t, func(r *rig, _ *certs.Options) { r.clock.advance(1000 * time.Hour) })
 	if !strings.Contains(r.log.String(), "has expired") {

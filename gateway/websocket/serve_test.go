@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -265,4 +266,38 @@ func TestServeTakesFramesOfAllKinds(t *testing.T) {
 		t.Errorf("after the close frame: %v", err)
 	}
 	_ = got.conn.Close()
+}
+
+// TestOriginsOfTheLAN asks as pages do that a browser on another machine shows.
+func TestOriginsOfTheLAN(t *testing.T) {
+	for name, tt := range map[string]struct {
+		host, origin string
+		want         bool
+	}{
+		"the same host":            {"gateway.example:8083", "http://gateway.example:8080", true},
+		"in other letters":         {"Gateway.Example:8083", "https://gateway.example", true},
+		"the same address":         {"192.168.1.10:8083", "http://192.168.1.10", true},
+		"the same of IPv6":         {"[fe80::1]:8083", "http://[fe80::1]:8080", true},
+		"another host":             {"gateway.example:8083", "http://gateway.example.org", false},
+		"a page on one's own":      {"gateway.example:8083", "http://localhost:8080", false},
+		"no host":                  {"", "http://", false},
+		"what is no URL":           {"gateway.example", "://", false},
+		"this machine, other name": {"127.0.0.1:8083", "http://localhost:8080", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/mqtt", nil)
+			r.Host = tt.host
+			for _, line := range strings.Split(handshake("/"), "\r\n")[2:] {
+				if key, value, ok := strings.Cut(line, ": "); ok {
+					r.Header.Set(key, value)
+				}
+			}
+			r.Header.Set("Origin", tt.origin)
+			w := httptest.NewRecorder() // which cannot be taken over, so that it answers 501 at best
+			_, err := websocket.Accept(w, r, websocket.AcceptOptions{})
+			if err == nil || (w.Code != http.StatusForbidden) != tt.want {
+				t.Errorf("status %d (%v)", w.Code, err)
+			}
+		})
+	}
 }
