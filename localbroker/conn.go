@@ -28,16 +28,12 @@ var (
 // conn is one network connection. Its reader goroutine owns all fields but those said to be shared, reads and handles packets, and tidies up
 // at the end. At most one other goroutine, its writer, runs while there is something to write.
 type conn struct {
-	b      *Broker
-	raw    net.Conn // as it was accepted
-	nc     net.Conn // the MQTT stream over it; of reader and writer
-	lo     *ListenerOptions
-	log    *slog.Logger
-	remote string // address and port
-	host   string // address alone
-	// certified is the user that a certificate has named; "" if none has.
-	certified string
-
+	b        *Broker
+	nc       net.Conn
+	lo       *ListenerOptions
+	log      *slog.Logger
+	remote   string // address and port
+	host     string // address alone
 	version  packet.Version
 	bridge   bool // the client calls itself a bridge, as mosquitto's do
 	client   *client
@@ -65,6 +61,10 @@ type conn struct {
 	reason  error         // why kill was called; valid once closed is closed
 	closed  chan struct{} // kill was called
 	gone    chan struct{} // everything about this connection is over
+
+	// What a listener's Upgrade has left: nc is the MQTT stream over the connection raw, as it was accepted. Only reader and writer use nc.
+	raw       net.Conn
+	certified string // the user that a certificate has named; "" if none has
 }
 
 // reading is what handling packets needs, kept apart because most connections are idle most of the time.
