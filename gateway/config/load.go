@@ -70,15 +70,15 @@ func Parse(name string, data []byte, env Env) (*Config, error) {
 func (c *Config) resolvePaths(env Env) {
 	c.Gateway.DataDir = env.path(c.Gateway.DataDir)
 	c.Broker.PasswordFile = env.path(c.Broker.PasswordFile)
-	for i := range c.Broker.Listeners {
-		t := &c.Broker.Listeners[i].TLS
-		for _, name := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
-			*name = env.path(*name)
-		}
-	}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		for _, name := range []*string{&u.TLS.CAFile, &u.TLS.CertFile, &u.TLS.KeyFile, &u.Token.KeyFile} {
+			*name = env.path(*name)
+		}
+	}
+	for i := range c.Broker.Listeners {
+		t := &c.Broker.Listeners[i].TLS
+		for _, name := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
 			*name = env.path(*name)
 		}
 	}
