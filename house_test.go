@@ -37,6 +37,7 @@ const (
 	whyApp     = "gateway/app is the only place that knows everybody; nobody but cmd and the demo knows it"
 	whyCmd     = "cmd turns flags and signals into a call of gateway/app; a verb that works offline may use the component it works on: " +
 		"name it here together with the verb"
+	whyCerts     = "it does the TLS of a server, whatever travels over it"
 	whyWebSocket = "it makes a net.Conn of a WebSocket, whatever travels over it"
 	whyData      = "it is data that others read: it needs nobody"
 )
@@ -57,6 +58,7 @@ func house() []room {
 		{"gateway/config", vocabulary(), whySiblings},
 		{"gateway/auth", vocabulary(), whySiblings},
 		{"gateway/api", vocabulary(), whySiblings},
+		{"gateway/certs", nil, whyCerts},
 		{"gateway/websocket", nil, whyWebSocket},
 		{"buffer", vocabulary(), whySiblings},
 		{"bridge", vocabulary(), whySiblings},
@@ -72,7 +74,7 @@ func house() []room {
 		{"web", nil, whyData},
 		{"configs", nil, whyData},
 
-		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "gateway/websocket", "buffer", "bridge",
+		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "gateway/certs", "gateway/websocket", "buffer", "bridge",
 			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/modbus", "web", "configs"), whyApp},
 		{"gateway/app/demo", vocabulary("gateway/app", "gateway/config", "drivers/sim", "configs"), whyApp},
 		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test.

@@ -61,6 +61,10 @@ type conn struct {
 	reason  error         // why kill was called; valid once closed is closed
 	closed  chan struct{} // kill was called
 	gone    chan struct{} // everything about this connection is over
+
+	// What a listener's Upgrade has left: nc is the MQTT stream over the connection raw, as it was accepted. Only reader and writer use nc.
+	raw       net.Conn
+	certified string // the user that a certificate has named; "" if none has
 }
 
 // reading is what handling packets needs, kept apart because most connections are idle most of the time.
@@ -93,7 +97,7 @@ func newConn(b *Broker, nc net.Conn, lo *ListenerOptions) *conn {
 		host = remote // not a network with ports
 	}
 	return &conn{
-		b: b, nc: nc, lo: lo, remote: remote, host: host,
+		b: b, raw: nc, nc: nc, lo: lo, remote: remote, host: host,
 		log:    b.log.With("remote", remote),
 		limit:  b.opts.MaxConnectPacket,
 		parted: make(chan struct{}, 1),
@@ -107,7 +111,7 @@ func (c *conn) kill(reason error) {
 	c.killing.Do(func() {
 		c.reason = reason
 		close(c.closed)
-		c.nc.Close()
+		c.raw.Close() // not nc, which may say goodbye and wait for the answer
 	})
 }
 
@@ -115,8 +119,11 @@ func (c *conn) kill(reason error) {
 func (c *conn) run(ctx context.Context) {
 	defer close(c.gone)
 	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
-	_ = c.nc.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
-	err := c.read(ctx)
+	_ = c.raw.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
+	err := c.upgrade(ctx)
+	if err == nil {
+		err = c.read(ctx)
+	}
 	c.finish(err)
 	c.in.free()
 	c.report(c.reason)
@@ -134,6 +141,7 @@ func (c *conn) finish(reason error) {
 			_ = c.send(last) // the connection ends either way
 		}
 	}
+	c.part()
 	c.kill(reason)
 }
 
@@ -179,6 +187,9 @@ func (c *conn) consume(ctx context.Context) error {
 		var n int
 		frame, n, err = packet.NextFrame(c.in.data(), c.limit)
 		c.rd.raw = c.in.data()
+		if n == 0 && err == nil {
+			err = c.stranger()
+		}
 		if n == 0 || err != nil {
 			break
 		}

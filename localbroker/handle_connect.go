@@ -93,6 +93,9 @@ func isBridgeState(topic string) bool {
 func (c *conn) authenticate(ctx context.Context, p *packet.Connect) error {
 	auth := c.b.opts.Auth
 	switch {
+	case c.certified != "": // whatever else was sent
+		p.Username.Value, p.Username.Set = c.certified, true
+		return nil
 	case !p.Username.Set && c.lo.AllowAnonymous:
 		return nil
 	case !p.Username.Set:

@@ -17,7 +17,7 @@ const (
 
 // Serve accepts connections from ln until ctx or the broker's Run ends, or accepting fails for good. It waits for Run to recover the
 // sessions first. It closes ln and, before it returns, the connections that it has accepted. The listener may be of any kind whose
-// connections carry a plain stream of MQTT packets.
+// connections carry a plain stream of MQTT packets, by themselves or once lo.Upgrade has made it of them.
 func (b *Broker) Serve(ctx context.Context, ln net.Listener, lo ListenerOptions) error {
 	defer ln.Close()
 	if !b.enter() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -48,6 +49,12 @@ type Options struct {
 type ListenerOptions struct {
 	Name           string // for the log; "": the address
 	AllowAnonymous bool   // clients may connect without a user name
+	// Upgrade, when not nil, makes the MQTT stream of an accepted connection: a TLS handshake, a WebSocket handshake, or both. It runs on the
+	// connection's own goroutine after the limits have admitted it, and raw has the connect timeout for its deadline, as ctx has; when the
+	// connection is to end before, raw is closed. What it returns passes deadlines on to raw. user is the name in a client's certificate,
+	// which takes the place of user name and password; "" when there is none. An error that is io.EOF means that the client has left without
+	// a word; others are told in the log.
+	Upgrade func(ctx context.Context, raw net.Conn) (nc net.Conn, user string, err error)
 }
 
 // QueueSub is a durable consumer inside the process: the out routes of an upstream, or the command inbox.

@@ -56,12 +56,6 @@ type App struct {
 	status atomic.Pointer[[]byte]
 }
 
-// listener is a bound address of the broker with its rules.
-type listener struct {
-	net.Listener
-	opts localbroker.ListenerOptions
-}
-
 // Bounds of the steps of a stop. Their sum stays below the 90 s that the unit allows.
 const (
 	stopHTTP     = 3 * time.Second
@@ -148,15 +142,7 @@ func (a *App) openBroker() error {
 		return err
 	}
 	a.broker.AddQueue(a.inboxSubscription())
-	for _, l := range a.opts.Config.Broker.Listeners {
-		bound, err := a.opts.Listen("tcp", l.Address)
-		if err != nil {
-			return fmt.Errorf("listen for MQTT clients: %w; set another address in [[broker.listener]] or stop the program that holds it", err)
-		}
-		a.close = append(a.close, bound.Close)
-		a.listeners = append(a.listeners, listener{bound, localbroker.ListenerOptions{AllowAnonymous: l.AllowAnonymous}})
-	}
-	return nil
+	return a.openListeners()
 }
 
 func (a *App) openEngine() error {

@@ -42,7 +42,7 @@ allow_anonymous = true
 `
 
 // run runs a gateway and returns how to stop it.
-func run(t *testing.T, a *app.App) (stop func()) {
+func run(t testing.TB, a *app.App) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -41,9 +41,10 @@ func (c *checker) listeners() {
 	}
 	for i, l := range c.cfg.Broker.Listeners {
 		path := at("broker.listener", i)
-		where := join(path, "address")
-		if !c.need(path, "address", `add address = "127.0.0.1:1883"`) || c.out.failed[where] ||
-			!c.hostPort(where, l.Address, "127.0.0.1:1883", 0) {
+		where, example := join(path, "address"), c.exampleAddress(path, l)
+		c.listener(path, l)
+		if !c.need(path, "address", fmt.Sprintf("add address = %q", example)) || c.out.failed[where] ||
+			!c.hostPort(where, l.Address, example, 0) {
 			continue
 		}
 		if c.free(taken, where, l.Address) && listenPort(l.Address) != "" {
@@ -104,19 +105,30 @@ func listenPort(address string) string {
 // access checks who may log in at a listener. A listener that the LAN can reach says for itself that it takes anyone:
 // a line for the whole broker, written once for a test on loopback, must not open the LAN later.
 func (c *checker) access(path string, l Listener) {
-	if c.out.failed[join(path, "allow_anonymous")] || c.out.failed["broker.allow_anonymous"] || c.out.failed["broker.password_file"] {
-		return // who may log in cannot be told
+	for _, key := range []string{
+		"broker.allow_anonymous", "broker.password_file", join(path, "allow_anonymous"),
+		join(path, "tls"), join(path, "tls", "client_cert"), join(path, "tls", "cert_user"),
+	} {
+		if c.out.failed[key] {
+			return // who may log in cannot be told
+		}
 	}
 	b, where := c.cfg.Broker, join(path, "address")
+	// A certificate that names the user is a way to log in, and the only one where there are no passwords.
+	byCert := l.TLS.CertUser && l.TLS.ClientCert != ClientCertNone
 	said := c.given(join(path, "allow_anonymous"))
 	switch beyond := !loopback(l.Address); {
 	case beyond && !said && b.AllowAnonymous:
 		c.fail(where, l.Address, "beyond loopback, and the broker's allow_anonymous counts for loopback only",
 			"say allow_anonymous = true or false in this listener")
-	case beyond && !l.AllowAnonymous && b.PasswordFile == "":
+	case l.AllowAnonymous || b.PasswordFile != "" || byCert:
+	case l.TLS.ClientCert == ClientCertRequired:
+		c.fail(where, l.Address, "nobody could log in: certificates name no user here, and there is no password_file",
+			"add cert_user = true to tls of this listener, or give [broker] a password_file")
+	case beyond:
 		c.fail(where, l.Address, "beyond loopback, and without authentication",
 			"give [broker] a password_file, or say allow_anonymous = true in this listener")
-	case !l.AllowAnonymous && b.PasswordFile == "":
+	default:
 		c.fail(where, l.Address, "nobody could log in: allow_anonymous is false and there is no password_file",
 			"give [broker] a password_file, or say allow_anonymous = true in this listener")
 	}

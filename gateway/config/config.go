@@ -103,6 +103,12 @@ type Listener struct {
 	// Address is host:port; an empty host means every interface.
 	Address  string   `toml:"address"`
 	Protocol Protocol `toml:"protocol"`
+	// Paths are where a WebSocket listener has MQTT; they begin with "/". Empty for ProtocolMQTT.
+	Paths []string `toml:"paths"`
+	// Origins are the hosts whose pages may connect to a WebSocket listener, beside its own; "*" is every page. What is allowed without the
+	// key already flowed in.
+	Origins []string    `toml:"origins"`
+	TLS     ListenerTLS `toml:"tls"`
 	// AllowAnonymous admits clients without a user name. The broker's setting already flowed in.
 	AllowAnonymous bool `toml:"allow_anonymous"`
 }

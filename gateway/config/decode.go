@@ -65,7 +65,12 @@ func (d *decoder) unknown(path, at, key string, fields []field) {
 		known = append(known, f.key)
 	}
 	hint := hintFor(key, known, "known keys: "+strings.Join(known, ", "))
-	if home := homeOf(key); home != "" {
+	// Files are named with "_file" behind the key in some tables and without in others.
+	if short := strings.TrimSuffix(key, "_file"); slices.Contains(known, short) {
+		hint = hintFor(short, known, hint)
+	} else if slices.Contains(known, key+"_file") {
+		hint = hintFor(key+"_file", known, hint)
+	} else if home := homeOf(key); home != "" {
 		hint = fmt.Sprintf("%q belongs in %s", key, home)
 	}
 	d.out.atKey(at, fmt.Sprintf("unknown key %q in %s", key, tableName(path)), hint)

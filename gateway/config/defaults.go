@@ -79,10 +79,7 @@ func (p *Point) setDefaults() { p.Scale = 1 }
 // inherit lets settings flow from a table to its parts that do not say it themselves.
 func (c *Config) inherit() {
 	for i := range c.Broker.Listeners {
-		l := &c.Broker.Listeners[i]
-		if !c.src.has(at("broker.listener", i) + ".allow_anonymous") {
-			l.AllowAnonymous = c.Broker.AllowAnonymous && loopback(l.Address)
-		}
+		c.inheritListener(at("broker.listener", i), &c.Broker.Listeners[i])
 	}
 	for i := range c.Upstreams {
 		c.inheritUpstream(at("upstream", i), &c.Upstreams[i])

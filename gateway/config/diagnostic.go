@@ -95,6 +95,8 @@ func oneLine(s string) string {
 var (
 	// A text given to a key that sounds like a secret, spelling mistakes included.
 	secretText = regexp.MustCompile(`(?i)((?:pas|pwd|secret|token|api_?key|\bkey)[\w-]*["']?\s*=\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?)`)
+	// The name of a file given to key, which is where a listener's private key is. No secret in base64 or hexadecimal looks like it.
+	keyFile = regexp.MustCompile(`^key\s*=\s*["'][^"']*\.(pem|key)["']$`)
 	// The user and password of a URL.
 	userInfo = regexp.MustCompile(`(://)([^/@\s"']+)(@)`)
 )
@@ -104,7 +106,7 @@ var (
 func mask(s string) string {
 	s = secretText.ReplaceAllStringFunc(s, func(m string) string {
 		parts := secretText.FindStringSubmatch(m)
-		if strings.Contains(parts[1], "_file") { // the name of a file is no secret, and worth seeing
+		if strings.Contains(parts[1], "_file") || keyFile.MatchString(m) { // the name of a file is no secret, and worth seeing
 			return m
 		}
 		return parts[1] + stars(parts[2])

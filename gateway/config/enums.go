@@ -47,10 +47,13 @@ func (f LogFormat) String() string { return nameOf(f, uint8(f)) }
 // Protocol is what a listener of the broker speaks.
 type Protocol uint8
 
-// ProtocolMQTT is MQTT over TCP.
-const ProtocolMQTT Protocol = 0
+// ProtocolMQTT is MQTT itself, ProtocolWebSocket is MQTT in WebSockets; each over TCP, or over TLS.
+const (
+	ProtocolMQTT Protocol = iota
+	ProtocolWebSocket
+)
 
-func (Protocol) names() []string  { return []string{"mqtt"} }
+func (Protocol) names() []string  { return []string{"mqtt", "websocket"} }
 func (p Protocol) String() string { return nameOf(p, uint8(p)) }
 
 // Direction is the way of a route.

@@ -76,6 +76,12 @@ func (c *Config) resolvePaths(env Env) {
 			*name = env.path(*name)
 		}
 	}
+	for i := range c.Broker.Listeners {
+		t := &c.Broker.Listeners[i].TLS
+		for _, name := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
+			*name = env.path(*name)
+		}
+	}
 }
 
 // parseTree finds the keys of the file and parses it. An error of syntax is the only one reported: what stands

@@ -61,6 +61,8 @@ func TestReferenceAsItStandsChangesNothing(t *testing.T) {
 func TestReferenceParsesWithEveryKeySet(t *testing.T) {
 	text := strings.NewReplacer(
 		"writable = false", "writable = true", // min and max want it
+		`protocol = "mqtt"`, `protocol = "websocket"`, // paths and origins do
+		`client_cert = "none"`, `client_cert = "optional"`, // and client_ca
 		`payload = "message"`, `payload = "batch"`, // [upstream.route.batch] does
 		`start = "automatic"`, `start = "lazy"`, // and [upstream.lazy]
 	).Replace(readReference(t).text)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -14,8 +13,9 @@ import (
 
 // AcceptOptions say whose requests are accepted.
 type AcceptOptions struct {
-	// Origins are the hosts, path.Match patterns such as "*.example.com", whose pages may connect, beside the host that the
-	// request is for. "*" allows the pages of every host. A request without an Origin header comes from no page and is always allowed.
+	// Origins are the hosts, path.Match patterns such as "*.example.com", whose pages may connect, beside the pages on any port of the host
+	// that the request is for. A port other than the scheme's own belongs to the pattern, and "https://" may stand before it. "*" allows all
+	// pages. A request without an Origin header comes from no page and is always allowed.
 	Origins []string
 }
 
@@ -25,14 +25,17 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (net.Conn, 
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil, err
 	}
+	if err := checkOrigin(r, o.Origins); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return nil, err
+	}
 	h := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol, subprotocol31},
-		InsecureSkipVerify: slices.Contains(o.Origins, "*"),
-		OriginPatterns:     o.Origins,
+		InsecureSkipVerify: true, // the origin was checked
 	})
 	if err != nil {
-		return nil, fmt.Errorf("accept websocket from %s: %w", r.RemoteAddr, errors.Unwrap(err))
+		return nil, fmt.Errorf("accept websocket: %w", errors.Unwrap(err))
 	}
 	return newConn(ws, h.raw), nil
 }
@@ -48,7 +51,7 @@ func checkSubprotocol(r *http.Request) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("websocket from %s asks for the sub-protocol %q; here is %q", r.RemoteAddr, asked, subprotocol)
+	return fmt.Errorf("the client asks for the WebSocket sub-protocol %s; here is %q", shown(asked), subprotocol)
 }
 
 // hijacker keeps the connection that is taken over, for its deadlines and addresses.

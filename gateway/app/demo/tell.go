@@ -12,7 +12,7 @@ Tidegate demo
 
   devices   Modbus TCP on {{.Modbus}}: meter (unit 1), tank (unit 2)
             Modbus RTU on {{.Serial}}, {{.Line}}: drive (unit 1), meter2 (unit 2)
-  gateway   MQTT on {{.Plant.Addr}}{{if .HTTP}}, health and metrics on http://{{.HTTP}}/healthz and /metrics{{end}}
+  gateway   MQTT on {{.Plant.Addr}}, in WebSockets on ws://{{.WebSocket.Addr}}/mqtt{{if .HTTP}}, health and metrics on http://{{.HTTP}}/healthz and /metrics{{end}}
   "cloud"   MQTT on {{.Cloud.Addr}}, a second gateway that the first one replicates to
   data      {{.Data}}
 
@@ -44,10 +44,10 @@ func (d *demo) tell() {
 	}
 	err := tour.Execute(d.Out, struct {
 		Modbus, Serial, Line, HTTP, Data, Base string
-		Plant, Cloud                           address
+		Plant, WebSocket, Cloud                address
 	}{
 		d.server.Addr().String(), d.pty.Port(), d.line.String(), http, d.DataDir, d.plant.BaseTopic(),
-		split(d.plant.BrokerAddrs()[0]), split(d.cloud.BrokerAddrs()[0]),
+		split(d.plant.BrokerAddrs()[0]), split(d.plant.BrokerAddrs()[1]), split(d.cloud.BrokerAddrs()[0]),
 	})
 	if err != nil {
 		d.Logger.Warn("print the tour", "error", fmt.Errorf("write: %w", err))
