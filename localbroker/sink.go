@@ -17,7 +17,7 @@ func (k *sink) spread(r *route, m *message) {
 		if qos > 0 && t.session.persistent() {
 			continue // gets it through its queue in the store
 		}
-		k.note(t.session, t.session.offer(item{msg: m, qos: qos}))
+		k.note(t.session, t.session.offer(item{msg: m, to: t.tag(), qos: qos, retain: m.Retain && t.retain}))
 	}
 }
 

@@ -393,7 +393,7 @@ func TestASlowSubscriberIsWaitedFor(t *testing.T) {
 // What a board without a clock has noted must not end a session before its client could come back.
 func TestASessionThatLooksOldGetsAnHourAfterAStart(t *testing.T) {
 	disk := newImage()
-	disk.sessions[1] = &gateway.SessionState{PutSession: gateway.PutSession{Queue: 1, ClientID: "s", Disconnected: time.Unix(0, 0)}}
+	disk.sessions[1] = &gateway.SessionState{PutSession: gateway.PutSession{Queue: 1, ClientID: "s", Expiry: -1, Disconnected: time.Unix(0, 0)}}
 	disk.names["session/s"] = 1
 	synctest.Test(t, func(t *testing.T) {
 		store := openMemStore(disk)

@@ -9,14 +9,17 @@ import (
 	"github.com/tidegate/tidegate/gateway"
 )
 
-// subscriber is one subscription at its filter's place in the tree: of a session, or of a queue inside the process.
+// subscriber is one subscription at its filter's place in the tree: of a session, of those who share one, or of a queue inside the process.
 type subscriber struct {
 	session *session
+	share   *share
 	queue   *QueueSub
 	sub     gateway.Subscription
 }
 
-func (s *subscriber) same(o *subscriber) bool { return s.session == o.session && s.queue == o.queue }
+func (s *subscriber) same(o *subscriber) bool {
+	return s.session == o.session && s.share == o.share && s.queue == o.queue
+}
 
 // node is one level of the filters; the wildcards are levels named "+" and "#".
 type node struct {
