@@ -20,13 +20,13 @@ type aliasesIn struct {
 func (a *aliasesIn) resolve(p *packet.Publish, most int) error {
 	alias := int(p.Props.TopicAlias.Value)
 	if alias > most {
-		return violation(packet.ReasonTopicAliasInvalid, "topic alias %d is above %d [MQTT-3.2.2-17]", alias, most)
+		return violation(packet.ReasonTopicAliasInvalid, "topic alias %d is above %d [MQTT-3.3.2-9]", alias, most)
 	}
 	if len(p.Topic) > 0 {
 		return a.assign(alias, p.Topic)
 	}
 	if alias >= len(a.topics) || a.topics[alias] == nil {
-		return violation(packet.ReasonProtocolError, "topic alias %d stands for no topic yet [MQTT-3.3.2-7]", alias)
+		return violation(packet.ReasonProtocolError, "topic alias %d stands for no topic yet [section 3.3.2.3.4]", alias)
 	}
 	p.Topic = a.topics[alias]
 	return nil

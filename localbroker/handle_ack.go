@@ -150,7 +150,7 @@ func (c *conn) handleDisconnect(f packet.Frame) error {
 	}
 	if e := p.Props.SessionExpiry; e.Set {
 		if c.terms.expiry == 0 && e.Value != 0 {
-			return violation(packet.ReasonProtocolError, "DISCONNECT sets a session expiry where CONNECT had none [MQTT-3.14.2-2]")
+			return violation(packet.ReasonProtocolError, "DISCONNECT sets a session expiry where CONNECT had none [section 3.14.2.2.2]")
 		}
 		c.session.setExpiry(expiryOf(e.Value))
 	}
