@@ -103,7 +103,7 @@ func (b *bubble) say(c net.Conn, data []byte) {
 
 func (b *bubble) hear(c net.Conn, n int) []byte {
 	b.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(24 * time.Hour)) // fake time would pass for ever while nothing comes
+	_ = c.SetReadDeadline(time.Now().Add(48 * time.Hour)) // fake time would pass for ever while nothing comes
 	defer c.SetReadDeadline(time.Time{})
 	buf := make([]byte, n)
 	for got := 0; got < n; {
