@@ -86,6 +86,7 @@ var readings = sync.Pool{New: func() any { return new(reading) }}
 // free gives the reading back, without what it refers to.
 func (rd *reading) free() {
 	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
+	letGo(&rd.publish.Props)
 	clear(rd.sink.pressed)
 	rd.sink.pressed = rd.sink.pressed[:0]
 	readings.Put(rd)

@@ -72,6 +72,9 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 			return refused(codeFor(p.Version, err), "will: %w", err)
 		}
 	}
+	if c.exceeds(len(c.welcome(p, true))) {
+		return refused(packet.ReasonPacketTooLarge, "the client takes packets of %d bytes, less than a CONNACK has [MQTT-3.1.2-24]", c.terms.limit)
+	}
 	return nil
 }
 
@@ -138,7 +141,6 @@ func (c *conn) enter(ctx context.Context, p *packet.Connect) error {
 // that waits for its delay is forgotten when the session goes on, and published when it ends (MQTT-3.1.3-9).
 func (c *conn) open(cl *client, p *packet.Connect) error {
 	b, s := c.b, cl.session
-	c.keepAlive = c.serverKeepAlive(p)
 	expiry := sessionExpiry(p)
 	present := s != nil && !p.CleanStart && s.user == p.Username.Value && !s.over(b.opts.Now(), &b.opts)
 	if present {
@@ -210,7 +212,9 @@ func (c *conn) refuse(err error) error {
 	errors.As(err, &r)
 	ack := packet.Connack{Code: r.code}
 	c.explainTo(&ack.Props, err.Error(), func() int { return len(ack.Append(nil, c.version)) })
-	c.farewell(ack.Append(nil, c.version))
+	if answer := ack.Append(nil, c.version); !c.exceeds(len(answer)) {
+		c.farewell(answer)
+	}
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 

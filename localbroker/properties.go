@@ -49,6 +49,18 @@ func setProperties(to *packet.Properties, p *gateway.Properties, left uint32) {
 	}
 }
 
+// maxKeptProperties is how many user properties a struct that is used again keeps room for.
+const maxKeptProperties = 64
+
+// letGo takes the properties out of a struct that is kept for the next packet, with all that they refer to.
+func letGo(p *packet.Properties) {
+	p.Reset()
+	if cap(p.UserProperties) > maxKeptProperties || cap(p.SubscriptionIDs) > maxKeptProperties {
+		p.UserProperties, p.SubscriptionIDs = nil, nil
+	}
+	clear(p.UserProperties[:cap(p.UserProperties)])
+}
+
 // view returns the bytes of a string without a copy, for reading only; nil when it is empty, which stands for a property that is not there.
 func view(s string) []byte {
 	if s == "" {

@@ -303,6 +303,14 @@ func TestMQTT5Connect(t *testing.T) {
 			c< CONNACK
 			c> c0 00
 			c< d0 00`},
+		{clause: "MQTT-3.1.2-24", name: "a CONNACK that would be too large is shorter, or there is none", steps: `
+			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 10 | 00 01 'c'
+			c< 20 * 00 00 | 0b 21 04 00 22 00 40 27 00 10 00 00
+			d> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 0f | 00 01 'd'
+			d< 20 03 00 95 00
+			d!
+			e> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 04 | 00 01 'e'
+			e!`},
 		{clause: "MQTT-3.2.2-19 MQTT-3.14.2-3", name: "a reason string that makes the packet too large for the client is left out", steps: `
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 20 | 00 01 'c'
 			c< CONNACK

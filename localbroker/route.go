@@ -78,7 +78,7 @@ func (r *route) resolve(from *session) *route {
 		}
 	}
 	for _, sh := range r.shares {
-		if t, ok := sh.elect(nil); ok {
+		if t, ok := sh.elect(r.topic, nil); ok {
 			one.sessions = append(one.sessions, t)
 		}
 	}

@@ -46,6 +46,7 @@ func (s *session) persistent() bool { return s.queue != 0 }
 type outcome struct {
 	wake    *conn // its writer has something new to do
 	pressed bool  // the queue is long: wait a moment if you can
+	gone    bool  // there is no connection, and the message was not taken
 	dropped int
 }
 
@@ -54,7 +55,8 @@ func (s *session) offer(it item) (o outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil {
-		return o // what is not durable is not kept for somebody who is away
+		o.gone = true // what is not durable is not kept for somebody who is away
+		return o
 	}
 	limits := &s.conn.b.opts
 	idle := s.out.live == 0

@@ -12,8 +12,9 @@ import (
 // share is a shared subscription, "$share/name/filter": each message goes to one of its members (MQTT 5, 4.8.2). It has one place in the
 // tree. Members come and go with the routing lock held alone; mu lets those who publish take turns, and is a leaf lock but for session.mu.
 type share struct {
-	filter string // whole
-	topics string // the filter alone
+	filter string                              // whole
+	topics string                              // the filter alone
+	may    func(s *session, topic string) bool // whether a member may receive a topic; nil: it may
 
 	mu      sync.Mutex
 	members []member
@@ -36,7 +37,7 @@ func (b *Broker) joinShare(s *session, sub gateway.Subscription) {
 	sh := b.shares[sub.Filter]
 	if sh == nil {
 		_, topics, _ := packet.SplitShare(sub.Filter)
-		sh = &share{filter: sub.Filter, topics: topics}
+		sh = &share{filter: sub.Filter, topics: topics, may: b.tree.mayReceive}
 		b.shares[sub.Filter] = sh
 		b.tree.add(subscriber{share: sh, sub: gateway.Subscription{Filter: topics}})
 	}
@@ -79,8 +80,8 @@ func (sh *share) find(s *session) int {
 
 // elect returns the member that gets the next message: those who are connected by turns, and while nobody is, those by turns whose session
 // is kept. It is never except. It is false when nobody can have the message.
-func (sh *share) elect(except *session) (t target, ok bool) {
-	return sh.electIf(func(m *member, online bool) int {
+func (sh *share) elect(topic string, except *session) (t target, ok bool) {
+	return sh.electIf(topic, func(m *member, online bool) int {
 		switch {
 		case m.session == except:
 			return 0
@@ -94,14 +95,14 @@ func (sh *share) elect(except *session) (t target, ok bool) {
 }
 
 // electIf returns the next member, by turns, of those whose worth is highest and not 0.
-func (sh *share) electIf(worth func(m *member, online bool) int) (t target, ok bool) {
+func (sh *share) electIf(topic string, worth func(m *member, online bool) int) (t target, ok bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	best, highest := -1, 0
 	for k := range sh.members {
 		i := (sh.turn + k) % len(sh.members)
 		m := &sh.members[i]
-		if w := worth(m, m.session.online()); w > highest {
+		if w := worth(m, m.session.online()); w > highest && (sh.may == nil || sh.may(m.session, topic)) {
 			best, highest = i, w
 		}
 	}
@@ -153,17 +154,17 @@ func (b *Broker) handOver(list []item) {
 		return
 	}
 	var k sink
+	defer k.flush(b)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	for _, it := range list {
-		t, ok := it.to.share.elect(nil)
+		t, ok := it.to.share.elect(it.msg.Topic, nil)
 		if !ok {
 			b.stats.dropped.Add(1)
 			continue
 		}
 		b.deliver(&k, &t, it.msg, &gateway.Record{Time: b.opts.Now(), Body: &it.msg.Message}, it.msg.Retain, nil)
 	}
-	k.flush(b)
 }
 
 // deliver gives a message to one target: through its queue in the store, or through memory. It reports whether done will be called.
@@ -259,7 +260,7 @@ func (b *Broker) bequeath(s *session) {
 		}
 		b.routing.RLock()
 		defer b.routing.RUnlock()
-		if t, ok := h.share.elect(s); ok {
+		if t, ok := h.share.elect(h.msg.Topic, s); ok {
 			b.deliver(&k, &t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, nil)
 		}
 		return true
@@ -297,7 +298,7 @@ func (b *Broker) passOn(s *session) {
 		}
 		b.routing.RLock()
 		defer b.routing.RUnlock()
-		t, ok := h.share.electIf(online)
+		t, ok := h.share.electIf(h.msg.Topic, online)
 		if ok && b.deliver(&k, &t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, func(err error) { committed <- err }) {
 			moved = append(moved, h.pos)
 		}

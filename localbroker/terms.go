@@ -25,7 +25,7 @@ const neverExpires = math.MaxUint32
 
 // agree notes what the client of a CONNECT has set.
 func (c *conn) agree(p *packet.Connect) {
-	c.window = c.b.opts.MaxInflight
+	c.window, c.keepAlive = c.b.opts.MaxInflight, c.serverKeepAlive(p)
 	if p.Version != packet.V5 {
 		return
 	}
@@ -69,7 +69,8 @@ func (o *Options) lifetime(expiry time.Duration) time.Duration {
 	return min(expiry, o.SessionMaxAge)
 }
 
-// welcome returns CONNACK. To a client of MQTT 5 it tells all limits and what is available (MQTT 5, 3.2.2.3).
+// welcome returns CONNACK. To a client of MQTT 5 it tells all limits and what is available (MQTT 5, 3.2.2.3). What is available by default
+// need not be said to one that takes only very small packets.
 func (c *conn) welcome(p *packet.Connect, present bool) []byte {
 	ack := packet.Connack{SessionPresent: present}
 	if c.version != packet.V5 {
@@ -96,6 +97,11 @@ func (c *conn) welcome(p *packet.Connect, present bool) []byte {
 	if p.Props.RequestResponseInfo.Value == 1 && o.ResponseBase != "" && packet.ValidTopic(p.ClientID) == nil {
 		ack.Props.ResponseInfo = []byte(o.ResponseBase + "/" + p.ClientID)
 	}
+	if c.exceeds(len(ack.Append(nil, c.version))) {
+		none := packet.Opt[byte]{}
+		ack.Props.RetainAvailable, ack.Props.WildcardAvailable, ack.Props.SubscriptionIDsAvail, ack.Props.SharedAvailable = none, none, none, none
+		ack.Props.ResponseInfo = nil
+	}
 	return ack.Append(nil, c.version)
 }
 
@@ -108,7 +114,7 @@ func (c *conn) serverKeepAlive(p *packet.Connect) uint16 {
 	return limit
 }
 
-// fits adds a reason string to the properties of a packet, if the client wants reasons and takes a packet with this one.
+// explainTo adds a reason string to the properties of a packet, if the client wants reasons and takes a packet with this one.
 func (c *conn) explainTo(props *packet.Properties, reason string, size func() int) {
 	if c.terms == nil || !c.terms.problems || reason == "" {
 		return

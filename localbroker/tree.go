@@ -32,7 +32,10 @@ type tree struct {
 	mu    sync.RWMutex
 	root  node
 	count int
-	gen   atomic.Uint64 // rises with every change, after it: what was matched under an older one has to be matched again
+	// mayReceive is asked before a session's messages of a topic are routed to it; nil: it may.
+	mayReceive func(s *session, topic string) bool
+
+	gen atomic.Uint64 // rises with every change, after it: what was matched under an older one has to be matched again
 }
 
 // add adds a subscription, or replaces that of the same subscriber to the same filter (MQTT 3.1.1, 3.8.4-3). It reports

@@ -24,6 +24,7 @@ func (c *conn) keepWill(w *packet.Will) {
 // transaction.
 func (b *Broker) publishWill(w *gateway.PutWill) {
 	var k sink
+	defer k.flush(b)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	now := b.opts.Now()
@@ -32,7 +33,6 @@ func (b *Broker) publishWill(w *gateway.PutWill) {
 	t.ops = []gateway.Op{gateway.DropWill{ClientID: w.ClientID}}
 	t.persist, t.limited = true, true
 	b.pass(t, &k)
-	k.flush(b)
 }
 
 // postpone keeps the will of a connection that has ended until its delay has passed (MQTT 5, 3.1.3.2.2). The client may come back before.

@@ -228,8 +228,7 @@ func (s *scratch) free() {
 		s.buf = nil
 	}
 	s.publishing.packet.Payload = nil
-	s.publishing.packet.Props.Reset()
-	clear(s.publishing.packet.Props.UserProperties[:cap(s.publishing.packet.Props.UserProperties)])
+	letGo(&s.publishing.packet.Props)
 	scratches.Put(s)
 }
 
