@@ -118,6 +118,19 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 30 * 00 07 'plant/2' | 03 23 00 01 | 'z'
 			p> 30 * 00 07 'plant/2' 00 'z'
 			s< 30 * 00 00 | 03 23 00 01 | 'z'`},
+		{clause: "MQTT-3.1.2-24 MQTT-3.3.2-12", name: "an alias that would make a packet too large is not given", steps: `
+			s> 10 * 00 04 'MQTT' 05 02 00 00 | 08 22 00 01 27 00 00 00 20 | 00 01 's'
+			s< CONNACK
+			s> 82 * 00 01 00 | 00 01 '#' 00
+			s< 90 * 00 01 00 | 00
+			p> CONNECT
+			p< CONNACK
+			p> 30 * 00 07 'plant/1' 00 '12345678901234567890'
+			s< 30 * 00 07 'plant/1' 00 '12345678901234567890'
+			p> 30 * 00 07 'plant/1' 00 '12345678901234567890'
+			s< 30 * 00 07 'plant/1' 00 '12345678901234567890'
+			p> 30 * 00 07 'plant/1' 00 'x'
+			s< 30 * 00 07 'plant/1' 03 23 00 01 'x'`},
 		{clause: "MQTT-3.3.4-6", name: "a subscription identifier from a client", steps: pair + `
 			p> 30 * 00 01 'a' | 02 0b 01 | 'x'
 			p< e0 01 82

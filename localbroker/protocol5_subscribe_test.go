@@ -84,6 +84,20 @@ func TestMQTT5Subscribe(t *testing.T) {
 			s< b0 * 00 04 00 | 00
 			p> 30 * 00 03 'a/b' 00 'x'
 			s< 30 * 00 03 'a/b' | 05 0b ff ff ff 7f | 'x'`},
+		{clause: "MQTT-3.3.4-3", name: "of two subscribers each has its own identifier, or none", steps: pair + `
+			t> CONNECT
+			t< CONNACK
+			t> 82 * 00 01 02 0b 07 | 00 01 'a' 02
+			t< 90 * 00 01 00 | 02
+			u> CONNECT
+			u< CONNACK
+			u> 82 * 00 01 02 0b 08 | 00 01 'a' 02
+			u< 90 * 00 01 00 | 02
+			p> 32 * 00 01 'a' 00 01 00 'x'
+			p< 40 02 00 01
+			s< 32 * 00 01 'a' 00 01 00 'x'
+			t< 32 * 00 01 'a' 00 01 02 0b 07 'x'
+			u< 32 * 00 01 'a' 00 01 02 0b 08 'x'`},
 		{clause: "MQTT-3.3.4-3", name: "identifiers over the store, and at each QoS", steps: `
 			s> 10 * 00 04 'MQTT' 05 02 00 00 | 05 11 00 00 00 64 | 00 01 's'
 			s< CONNACK

@@ -235,6 +235,35 @@ func TestMQTT5MessageExpiryOfAStoredSession(t *testing.T) {
 	})
 }
 
+// An interval of 0 is what another server may have sent with less than a second left: it reaches who is there.
+func TestMQTT5MessageExpiryOfZeroReachesWhoIsThere(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		s, _ := b.connect5(&packet.Connect{ClientID: "s", CleanStart: true})
+		b.subscribe5(s, "a", 0)
+		p, _ := b.connect5(&packet.Connect{ClientID: "p", CleanStart: true})
+		b.say(p, expiring("a", "x", 0, 0, 0))
+		b.wantLeft(s, "x", 0)
+		s.Close()
+		p.Close()
+	})
+}
+
+// MQTT-3.1.3-6, MQTT-3.1.3-7, MQTT-3.2.2-16: with or without Clean Start.
+func TestMQTT5AssignedClientIdentifiers(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		seen := map[string]bool{}
+		for i := range 4 {
+			c, ack := b.connect5(&packet.Connect{CleanStart: i%2 == 0, Props: packet.Properties{SessionExpiry: packet.Some(uint32(i))}})
+			id := string(ack.Props.AssignedClientID)
+			if id == "" || seen[id] {
+				t.Errorf("got the identifier %q", id)
+			}
+			seen[id] = true
+			c.Close()
+		}
+	})
+}
+
 // MQTT-3.3.2-5, MQTT-3.3.2-6, in memory: for subscribers of every version.
 func TestMQTT5MessageExpiryInMemory(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
