@@ -91,6 +91,7 @@ func (b *Broker) unregister(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.client.conn, c.client.online = nil, nil
+	b.expect(c.client.deadline(&b.opts))
 	b.forget(c.session.id, c.client)
 }
 

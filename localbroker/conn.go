@@ -354,9 +354,6 @@ func (c *conn) leave(goodbye bool) {
 		b.dropSession(c.client, nil) // nobody else can: the next connection waits until we are gone
 	}
 	b.unregister(c)
-	if !ends {
-		b.expect(now.Add(b.opts.lifetime(s.expiry)))
-	}
 }
 
 // report says in the log why the connection ended, and counts it.

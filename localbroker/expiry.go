@@ -43,17 +43,12 @@ func (b *Broker) tend(ctx context.Context) {
 	}
 }
 
-// expect notes that something is due at a moment.
+// expect notes that something is due at a moment, which is zero when nothing is. The broker's mu is held.
 func (b *Broker) expect(at time.Time) {
-	b.mu.Lock()
-	earlier := at.Before(b.nextLook)
-	if earlier {
-		b.nextLook = at
-	}
-	b.mu.Unlock()
-	if !earlier {
+	if at.IsZero() || !at.Before(b.nextLook) {
 		return
 	}
+	b.nextLook = at
 	select {
 	case b.soon <- struct{}{}:
 	default: // it is told already
@@ -68,9 +63,7 @@ func (b *Broker) look(now time.Time) (next time.Time) {
 			b.tendClient(id, cl, now)
 			b.release(id, cl)
 		default: // its client is just coming back
-			b.mu.Lock()
-			cl.users--
-			b.mu.Unlock()
+			b.leave(id, cl)
 		}
 	}
 	if now.Sub(b.swept) >= lookEvery {

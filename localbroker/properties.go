@@ -21,12 +21,26 @@ func propertiesOf(p *packet.Properties) *gateway.Properties {
 		ContentType:     string(p.ContentType),
 		ResponseTopic:   string(p.ResponseTopic),
 		CorrelationData: bytes.Clone(p.CorrelationData),
+		User:            userProperties(p.UserProperties),
 	}
-	if len(p.UserProperties) > 0 {
-		out.User = make([]gateway.UserProperty, len(p.UserProperties))
-		for i, u := range p.UserProperties {
-			out.User[i] = gateway.UserProperty{Name: string(u.Name), Value: string(u.Value)}
-		}
+	return out
+}
+
+// userProperties copies user properties into one piece of memory: there may be very many very short ones.
+func userProperties(list []packet.UserProperty) []gateway.UserProperty {
+	if len(list) == 0 {
+		return nil
+	}
+	var all []byte
+	for _, u := range list {
+		all = append(append(all, u.Name...), u.Value...)
+	}
+	rest := string(all)
+	out := make([]gateway.UserProperty, len(list))
+	for i, u := range list {
+		n, v := len(u.Name), len(u.Name)+len(u.Value)
+		out[i] = gateway.UserProperty{Name: rest[:n], Value: rest[n:v]}
+		rest = rest[v:]
 	}
 	return out
 }

@@ -35,14 +35,14 @@ func (b *Broker) publishWill(w *gateway.PutWill) {
 	b.pass(t, &k)
 }
 
-// postpone keeps the will of a connection that has ended until its delay has passed (MQTT 5, 3.1.3.2.2). The client may come back before.
+// postpone keeps the will of a connection that has ended until its delay has passed (MQTT 5, 3.1.3.2.2). The client may come back before. It is
+// looked for when the connection is not registered any more.
 func (b *Broker) postpone(cl *client, w *gateway.PutWill, now time.Time) {
 	w.Due = now.Add(w.Delay)
 	b.mu.Lock()
 	cl.will = w
 	b.mu.Unlock()
 	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{*w}}, nil)
-	b.expect(w.Due)
 }
 
 // takeWill takes away the will that waits for its delay, nil when there is none.
