@@ -90,7 +90,7 @@ func TestDamagedRetainedMessageIsLeftOut(t *testing.T) {
 		r := newRig(t, Options{Path: path})
 		defer r.close()
 		rec, err := r.Recover()
-		if err != nil || len(rec.Retained) != 1 || rec.Retained[0].Topic != "good" {
+		if err != nil || len(rec.Retained) != 1 || rec.Retained[0].Message.Topic != "good" {
 			t.Errorf("recovered %+v, %v", rec, err)
 		}
 	})

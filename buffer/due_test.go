@@ -316,7 +316,7 @@ func TestRetainedChangesOfOneTopicAreCoalesced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(rec.Retained) != 1 || string(rec.Retained[0].Payload) != "last" {
+		if len(rec.Retained) != 1 || string(rec.Retained[0].Message.Payload) != "last" {
 			t.Errorf("retained %+v, want the last", rec.Retained)
 		}
 	})

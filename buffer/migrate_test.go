@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tidegate/tidegate/gateway"
 )
 
@@ -57,7 +59,7 @@ func fillFixture(r *rig) {
 		gateway.PutSubscription{Queue: s, Subscription: gateway.Subscription{Filter: "plant/#", QoS: 1}},
 		gateway.PutInbound{Queue: s, PacketID: 7}, gateway.PutReceived{Queue: s, Pos: 1},
 		gateway.PutRetained{Message: message("plant/r", "retained")},
-		gateway.PutWill{ClientID: "s", Message: message("plant/w", "will")},
+		gateway.PutWill{ClientID: "s", Message: message("plant/w", "will"), Delay: time.Minute, Due: time.UnixMilli(4)},
 	)
 	gap := r.gapRecord(5, gateway.Gap{Queue: "upstream/cloud", From: 5, To: 5, Count: 1, Reason: "size"})
 	ctx := r.t.Context()
@@ -78,8 +80,8 @@ func fillFixture(r *rig) {
 	r.flush()
 }
 
-// wantFixture checks that everything which fillFixture has put is there.
-func wantFixture(r *rig) {
+// wantFixture checks that everything is there which fillFixture of that version has put.
+func wantFixture(r *rig, version int) {
 	t := r.t
 	t.Helper()
 	up, s, in := r.Upstream("cloud"), r.Queue("session/s"), r.Inbox()
@@ -110,6 +112,13 @@ func wantFixture(r *rig) {
 		len(state.Subscriptions) != 1 || state.Inbound[0] != 7 || state.Received[0] != 1 {
 		t.Errorf("session %+v", state)
 	}
+	will := gateway.PutWill{ClientID: "s", Message: message("plant/w", "will")}
+	if version >= 2 { // there was no delay before
+		will.Delay, will.Due = time.Minute, time.UnixMilli(4).UTC()
+	}
+	if diff := cmp.Diff(will, got.Wills[0]); diff != "" {
+		t.Errorf("will (-want +got):\n%s", diff)
+	}
 	if n := r.rows("dead WHERE reason = 'too long'"); n != 1 {
 		t.Errorf("%d rows of dead, want 1", n)
 	}
@@ -132,7 +141,7 @@ func TestFilesOfEveryVersionOpen(t *testing.T) {
 			}
 			path := filepath.Join(t.TempDir(), "buffer.db")
 			alter(t, path, string(script))
-			wantFixture(running(t, Options{Path: path}))
+			wantFixture(running(t, Options{Path: path}), version)
 		})
 	}
 }

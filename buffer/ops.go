@@ -28,9 +28,10 @@ func (a *applier) applyOp(op gateway.Op) error {
 	case gateway.PutReceived:
 		return a.exec(`INSERT OR IGNORE INTO received(key) VALUES(?)`, key(op.Queue, op.Pos))
 	case gateway.PutRetained:
-		return a.putRetained(op.Message)
+		return a.putRetained(op)
 	case gateway.PutWill:
-		return a.exec(`INSERT OR REPLACE INTO will(client_id, body) VALUES(?, ?)`, op.ClientID, encodeMessage(op.Message, a.now()))
+		return a.exec(`INSERT OR REPLACE INTO will(client_id, body, delay, due) VALUES(?, ?, ?, ?)`,
+			op.ClientID, encodeMessage(op.Message, a.now()), int64(op.Delay), unixNano(op.Due))
 	case gateway.DropWill:
 		return a.exec(`DELETE FROM will WHERE client_id = ?`, op.ClientID)
 	default:
@@ -42,12 +43,16 @@ func (a *applier) applyOp(op gateway.Op) error {
 func inboundKey(q gateway.QueueID, id uint16) int64 { return int64(q)<<16 | int64(id) }
 
 func (a *applier) putSession(p gateway.PutSession) error {
-	var disconnected any
-	if !p.Disconnected.IsZero() {
-		disconnected = p.Disconnected.UnixNano()
-	}
 	return a.exec(`INSERT OR REPLACE INTO session(queue, client_id, user, expiry, disconnected) VALUES(?, ?, ?, ?, ?)`,
-		p.Queue, p.ClientID, p.User, int64(p.Expiry), disconnected)
+		p.Queue, p.ClientID, p.User, int64(p.Expiry), unixNano(p.Disconnected))
+}
+
+// unixNano is the stored form of a time that may be none.
+func unixNano(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixNano()
 }
 
 // dropSession forgets a session. The rows of its queue go with its cursor, and the queue's own row stays without a name.
@@ -65,11 +70,14 @@ func (a *applier) dropSession(q gateway.QueueID) error {
 	return a.exec(`DELETE FROM inbound WHERE key BETWEEN ? AND ?`, inboundKey(q, 0), inboundKey(q, 1<<16-1))
 }
 
-func (a *applier) putRetained(m *gateway.Message) error {
-	if len(m.Payload) == 0 {
-		return a.exec(`DELETE FROM retained WHERE topic = ?`, m.Topic)
+func (a *applier) putRetained(p gateway.PutRetained) error {
+	if len(p.Message.Payload) == 0 {
+		return a.exec(`DELETE FROM retained WHERE topic = ?`, p.Message.Topic)
 	}
-	return a.exec(`INSERT OR REPLACE INTO retained(topic, body) VALUES(?, ?)`, m.Topic, encodeMessage(m, a.now()))
+	if p.Time.IsZero() {
+		p.Time = a.now()
+	}
+	return a.exec(`INSERT OR REPLACE INTO retained(topic, body) VALUES(?, ?)`, p.Message.Topic, encodeMessage(p.Message, p.Time))
 }
 
 // encodeMessage is the stored form of a message that is no record of a queue: a record without number, with the time when it came.

@@ -110,36 +110,45 @@ func (r *recovery) received() error {
 
 func (r *recovery) retained() error {
 	return r.each(`SELECT topic, body FROM retained ORDER BY topic`, func(rows *sql.Rows) error {
-		name, m, err := r.message(rows, "retained message")
-		if m != nil && name == m.Topic {
-			r.out.Retained = append(r.out.Retained, m)
+		var name string
+		var body sql.RawBytes
+		if err := rows.Scan(&name, &body); err != nil {
+			return err
 		}
-		return err
+		if m, at := r.message(name, body, "retained message"); m != nil && name == m.Topic {
+			r.out.Retained = append(r.out.Retained, gateway.PutRetained{Message: m, Time: at})
+		}
+		return nil
 	})
 }
 
 func (r *recovery) wills() error {
-	return r.each(`SELECT client_id, body FROM will ORDER BY client_id`, func(rows *sql.Rows) error {
-		name, m, err := r.message(rows, "will")
-		if m != nil {
-			r.out.Wills = append(r.out.Wills, gateway.PutWill{ClientID: name, Message: m})
+	return r.each(`SELECT client_id, body, delay, due FROM will ORDER BY client_id`, func(rows *sql.Rows) error {
+		var w gateway.PutWill
+		var body sql.RawBytes
+		var due sql.NullInt64
+		if err := rows.Scan(&w.ClientID, &body, &w.Delay, &due); err != nil {
+			return err
 		}
-		return err
+		if due.Valid {
+			w.Due = time.Unix(0, due.Int64).UTC()
+		}
+		if w.Message, _ = r.message(w.ClientID, body, "will"); w.Message != nil {
+			r.out.Wills = append(r.out.Wills, w)
+		}
+		return nil
 	})
 }
 
-// message scans a named message, nil when it cannot be read.
-func (r *recovery) message(rows *sql.Rows, what string) (name string, m *gateway.Message, err error) {
-	var body sql.RawBytes
-	if err := rows.Scan(&name, &body); err != nil {
-		return "", nil, err
-	}
+// message reads a named message and the time that goes with it, nil when it cannot be read.
+func (r *recovery) message(name string, body []byte, what string) (m *gateway.Message, at time.Time) {
 	rec, err := payload.ParseRecord(body)
 	if err == nil {
 		m, _ = rec.Body.(*gateway.Message)
 	}
 	if m == nil {
 		r.store.log.Error(what+" is damaged and left out", "name", name, "error", err)
+		return nil, time.Time{}
 	}
-	return name, m, nil
+	return m, rec.Time
 }

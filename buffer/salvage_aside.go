@@ -249,8 +249,8 @@ func (c *conn) putBroken(b *broken) error {
 	for topic, body := range b.retained {
 		put.row(`INSERT OR IGNORE INTO retained(topic, body) VALUES(?, ?)`, topic, body)
 	}
-	for client, body := range b.wills {
-		put.row(`INSERT OR IGNORE INTO will(client_id, body) VALUES(?, ?)`, client, body)
+	for client, w := range b.wills {
+		put.row(`INSERT OR IGNORE INTO will(client_id, body, delay, due) VALUES(?, ?, ?, ?)`, client, w.body, w.delay, w.due)
 	}
 	for _, r := range b.commands {
 		put.row(`INSERT OR IGNORE INTO command(n, id, result, time) VALUES(?, ?, ?, ?)`, put.key(r.key, r, 4)...)

@@ -144,7 +144,7 @@ type broken struct {
 	commands      []row
 	states        map[uint64]int64 // how far the commands in the inbox are, by position
 	retained      map[string][]byte
-	wills         map[string][]byte
+	wills         map[string]brokenWill
 	dead          []row
 	epoch         uint64 // the highest that was found
 	wear          map[string]int64
@@ -155,6 +155,13 @@ type broken struct {
 type brokenQueue struct {
 	name        string
 	acked, next uint64
+}
+
+// brokenWill is a row of the table of wills.
+type brokenWill struct {
+	body  []byte
+	delay int64
+	due   any
 }
 
 type subscriptionKey struct {
@@ -169,7 +176,7 @@ func newBroken() *broken {
 	return &broken{
 		queues: map[gateway.QueueID]brokenQueue{}, dropped: map[gateway.QueueID]bool{}, hints: map[gateway.QueueID]string{}, sessions: map[gateway.QueueID]row{},
 		subscriptions: map[subscriptionKey]row{}, inbound: map[int64]bool{}, states: map[uint64]int64{},
-		retained: map[string][]byte{}, wills: map[string][]byte{},
+		retained: map[string][]byte{}, wills: map[string]brokenWill{},
 		wear: map[string]int64{},
 	}
 }
@@ -269,7 +276,8 @@ func (b *broken) hint(id gateway.QueueID, name string) {
 	}
 }
 
-// takeMessage keeps a retained message, which is stored by its topic, or a will, which is not.
+// takeMessage keeps a retained message, which is stored by its topic, or a will, which is not. From schema 2 on wills have two columns
+// more, but for those that were there before.
 func (b *broken) takeMessage(r row) {
 	name, body := r.text(0), r.columns[1].value
 	rec, err := payload.ParseRecord(body)
@@ -279,9 +287,15 @@ func (b *broken) takeMessage(r row) {
 	m, ok := rec.Body.(*gateway.Message)
 	switch {
 	case !ok:
+	case len(r.columns) >= 4 && r.columns[2].kind == isNumber:
+		w := brokenWill{body: bytes.Clone(body), delay: r.columns[2].n}
+		if r.columns[3].kind == isNumber {
+			w.due = r.columns[3].n
+		}
+		b.wills[name] = w
 	case m.Topic == name:
 		b.retained[name] = bytes.Clone(body)
 	default:
-		b.wills[name] = bytes.Clone(body)
+		b.wills[name] = brokenWill{body: bytes.Clone(body)}
 	}
 }

@@ -209,7 +209,7 @@ func TestSalvageLeavesWhatIsDoneWith(t *testing.T) {
 	if got, want := counted(r.read(q, 0)), []string{"00004", "00005", "00006", "00007", "00008", "00009"}; !slices.Equal(got, want) {
 		t.Errorf("records %q, want %q", got, want)
 	}
-	if got, err := r.Recover(); err != nil || len(got.Retained) != 1 || got.Retained[0].Topic != "plant/kept" {
+	if got, err := r.Recover(); err != nil || len(got.Retained) != 1 || got.Retained[0].Message.Topic != "plant/kept" {
 		t.Errorf("%d retained messages, %v, want the one that was not removed", len(got.Retained), err)
 	}
 }

@@ -36,9 +36,10 @@ func TestRecoverReturnsTheBrokersState(t *testing.T) {
 			gateway.PutInbound{Queue: a, PacketID: 65535}, gateway.PutInbound{Queue: a, PacketID: 1}, gateway.PutInbound{Queue: a, PacketID: 2},
 			gateway.PutInbound{Queue: a, PacketID: 1}, gateway.DropInbound{Queue: a, PacketID: 2},
 			gateway.PutReceived{Queue: a, Pos: 2}, gateway.PutReceived{Queue: a, Pos: 1}, gateway.PutReceived{Queue: a, Pos: 3},
-			gateway.PutRetained{Message: message("t/1", "old")}, gateway.PutRetained{Message: message("t/1", "new")},
+			gateway.PutRetained{Message: message("t/1", "old")}, gateway.PutRetained{Message: message("t/1", "new"), Time: ended},
 			gateway.PutRetained{Message: message("t/2", "removed")}, gateway.PutRetained{Message: message("t/2", "")},
 			gateway.PutWill{ClientID: "a", Message: will}, gateway.PutWill{ClientID: "b", Message: will}, gateway.DropWill{ClientID: "b"},
+			gateway.PutWill{ClientID: "c", Message: will}, gateway.PutWill{ClientID: "c", Message: will, Delay: time.Minute, Due: ended},
 			gateway.DropSession{Queue: gone},
 		)
 		c.Ack(a, 1) // takes the note of its PUBREC along
@@ -56,8 +57,10 @@ func TestRecoverReturnsTheBrokersState(t *testing.T) {
 				},
 				{PutSession: gateway.PutSession{Queue: b, ClientID: "b", Expiry: -1}},
 			},
-			Retained: []*gateway.Message{message("t/1", "new")},
-			Wills:    []gateway.PutWill{{ClientID: "a", Message: will}},
+			Retained: []gateway.PutRetained{{Message: message("t/1", "new"), Time: ended}},
+			Wills: []gateway.PutWill{
+				{ClientID: "a", Message: will}, {ClientID: "c", Message: will, Delay: time.Minute, Due: ended},
+			},
 		}
 		k := c.crash()
 		defer k.close()

@@ -5,10 +5,13 @@ import "time"
 // QueueID names a durable queue within one store: an upstream's, a session's, or the command inbox. 0 is no queue.
 type QueueID uint32
 
+// ViewShared in a Ref's View marks a delivery that came to a session through a shared subscription (MQTT 5, 4.8.2).
+const ViewShared = 1 << 15
+
 // Ref gives a record to one consumer.
 type Ref struct {
 	Queue  QueueID
-	View   uint16 // 0: the record itself; n: the n-th message that a batch becomes, counted from 1 (see payload.Messages)
+	View   uint16 // 0: the record itself; n: the n-th message that a batch becomes, counted from 1 (see payload.Messages); ViewShared may be added
 	QoS    QoS    // of delivery
 	Retain bool   // the retain flag of delivery
 }
@@ -79,12 +82,17 @@ type PutReceived struct {
 }
 
 // PutRetained replaces the retained message of its topic; an empty payload removes it (MQTT 3.1.1, 3.3.1.3).
-type PutRetained struct{ Message *Message }
+type PutRetained struct {
+	Message *Message
+	Time    time.Time // when it came, from which its expiry counts; zero: when it is committed
+}
 
 // PutWill keeps the will of a connection, so that it can be published after a crash.
 type PutWill struct {
 	ClientID string
 	Message  *Message
+	Delay    time.Duration // between the end of the connection and its publication (MQTT 5, 3.1.3.2.2)
+	Due      time.Time     // when it is to be published; zero while connected
 }
 
 // DropWill forgets a will: the client has said DISCONNECT, or the will has been published.
@@ -122,6 +130,6 @@ type SessionState struct {
 // Recovered is the broker's state as the store holds it at start.
 type Recovered struct {
 	Sessions []SessionState
-	Retained []*Message
-	Wills    []PutWill // of connections that were alive when the gateway crashed
+	Retained []PutRetained
+	Wills    []PutWill // of connections that were alive when the gateway crashed, and those that wait for their delay
 }

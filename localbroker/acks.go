@@ -17,7 +17,11 @@ type slot struct {
 	then  func() // called when the answer is ready, in the order of the answers; must not wait; may be nil
 	id    uint16
 	kind  packet.Type
+	code  packet.ReasonCode // without data: of MQTT 5 alone
 }
+
+// owes reports whether the client may send one message more when the answer has left (MQTT 5, 4.9).
+func (s *slot) owes() bool { return s.kind == packet.TypePuback || s.kind == packet.TypePubcomp }
 
 // acks are the answers of one connection. They leave in the order in which the packets that they answer have arrived (MQTT 3.1.1,
 // 4.6): an answer that need not wait does wait for those before it. mu is a leaf lock: the store's callbacks take it, so it is never held
@@ -28,6 +32,7 @@ type acks struct {
 	head, n int
 	first   uint64       // number of the slot at the head
 	waiting atomic.Int32 // n, for the reader to look at without the lock
+	owed    atomic.Int32 // of these, answers that give the client's quota back
 	ready   []byte       // encoded answers that may leave
 	open    atomic.Bool  // CONNACK is among them: other packets may follow it
 
@@ -49,6 +54,9 @@ func (a *acks) push(early []byte, s slot) uint64 {
 	a.n++
 	*a.at(a.n - 1) = s
 	number := a.first + uint64(a.n) - 1
+	if s.owes() {
+		a.owed.Add(1)
+	}
 	if s.waits == 0 {
 		a.release()
 	}
@@ -82,7 +90,10 @@ func (a *acks) release() {
 		if s.data != nil {
 			a.ready = append(a.ready, s.data...)
 		} else {
-			a.ready = packet.AppendAck(a.ready, s.kind, s.id)
+			a.ready = packet.AppendAckCode(a.ready, s.kind, s.id, s.code)
+		}
+		if s.owes() {
+			a.owed.Add(-1)
 		}
 		if s.kind == packet.TypeConnack {
 			a.open.Store(true)

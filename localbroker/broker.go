@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -28,7 +29,9 @@ type Broker struct {
 	log   *slog.Logger
 	stats counters
 
-	firstSeq uint64 // of this start: records below it were there before
+	firstSeq uint64    // of this start: records below it were there before
+	began    time.Time // when this start was
+	swept    time.Time // when expired retained messages were last looked for; of Run
 	started  atomic.Bool
 	ready    chan struct{} // closed when the sessions are recovered
 	quit     chan struct{} // closed when Run's context has ended
@@ -40,12 +43,15 @@ type Broker struct {
 	tree     tree
 	routes   routes
 	retained retained
+	shares   map[string]*share // by whole filter; changed with routing held alone
+	soon     chan struct{}     // something is due earlier than was known
 
 	mu       sync.Mutex // of what follows
 	clients  map[string]*client
 	sessions int // persistent ones
 	conns    map[*conn]struct{}
 	perAddr  map[string]int
+	nextLook time.Time // when tend looks again
 	stopping bool
 	serves   sync.WaitGroup // calls of Serve, which join their connections
 }
@@ -64,6 +70,8 @@ func New(o Options) (*Broker, error) {
 		clients:  make(map[string]*client),
 		conns:    make(map[*conn]struct{}),
 		perAddr:  make(map[string]int),
+		shares:   make(map[string]*share),
+		soon:     make(chan struct{}, 1),
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 	}, nil
 }
@@ -93,9 +101,10 @@ func (b *Broker) Run(ctx context.Context) error {
 		return fmt.Errorf("recover broker state: %w", err)
 	}
 	b.restore(rec)
-	b.publishRecoveredWills(rec.Wills) // before a client can come back with a new one
+	b.takeUpWills(rec.Wills) // before a client can come back with a new one
+	b.look(b.opts.Now())
 	close(b.ready)
-	b.expireUntil(ctx)
+	b.tend(ctx)
 	b.stop()
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
 // client is one client identifier, with its connection and its persistent session. The broker's mu guards all but turn.
@@ -15,8 +16,9 @@ type client struct {
 	turn    chan struct{}
 	users   int // who hold the turn or wait for it
 	conn    *conn
-	online  *session // of conn
-	session *session // persistent, online or not; nil when there is none
+	online  *session         // of conn
+	session *session         // persistent, online or not; nil when there is none
+	will    *gateway.PutWill // waits for its delay; nil when there is none
 }
 
 // claim takes the turn of a client identifier.
@@ -53,7 +55,7 @@ func (b *Broker) leave(id string, cl *client) {
 
 // forget removes a client of whom there is nothing to know. The broker's mu is held.
 func (b *Broker) forget(id string, cl *client) {
-	if cl.users == 0 && cl.conn == nil && cl.session == nil && b.clients[id] == cl {
+	if cl.users == 0 && cl.conn == nil && cl.session == nil && cl.will == nil && b.clients[id] == cl {
 		delete(b.clients, id)
 	}
 }
@@ -89,13 +91,18 @@ func (b *Broker) unregister(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.client.conn, c.client.online = nil, nil
+	b.expect(c.client.deadline(&b.opts))
 	b.forget(c.session.id, c.client)
 }
 
-// dropSession forgets a persistent session with all its state. The caller has the client's turn, and the session has no
-// connection. done may be nil.
+// dropSession forgets a persistent session with all its state. A will that waits for its delay is published now (MQTT 5, 3.1.3.2.2), and what
+// came through shared subscriptions goes to others. The caller has the client's turn, and the session has no connection. done may be nil.
 func (b *Broker) dropSession(cl *client, done func(error)) {
 	s := cl.session
+	if w := b.takeWill(cl); w != nil {
+		b.publishWill(w)
+	}
+	b.bequeath(s)
 	b.routing.Lock()
 	b.removeSubscriptions(s)
 	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropSession{Queue: s.queue}}}, done)
@@ -123,12 +130,30 @@ func (b *Broker) removeSubscriptions(s *session) {
 	s.subs = nil
 	s.mu.Unlock()
 	for filter := range subs {
-		b.tree.remove(subscriber{session: s, sub: gateway.Subscription{Filter: filter}})
+		b.prune(s, filter)
 	}
 }
 
+// graft adds a subscription to where messages find it. The caller holds the routing lock.
+func (b *Broker) graft(s *session, sub gateway.Subscription) {
+	if _, _, shared := packet.SplitShare(sub.Filter); shared {
+		b.joinShare(s, sub)
+		return
+	}
+	b.tree.add(subscriber{session: s, sub: sub})
+}
+
+// prune removes a subscription from where messages find it. The caller holds the routing lock.
+func (b *Broker) prune(s *session, filter string) {
+	if _, _, shared := packet.SplitShare(filter); shared {
+		b.leaveShare(s, filter)
+		return
+	}
+	b.tree.remove(subscriber{session: s, sub: gateway.Subscription{Filter: filter}})
+}
+
 // newSession makes a persistent session for the client, unless there are too many.
-func (b *Broker) newSession(cl *client, id, user string) (*session, error) {
+func (b *Broker) newSession(cl *client, id, user string, expiry time.Duration) (*session, error) {
 	b.mu.Lock()
 	if b.sessions >= b.opts.MaxSessions {
 		b.mu.Unlock()
@@ -136,7 +161,7 @@ func (b *Broker) newSession(cl *client, id, user string) (*session, error) {
 	}
 	b.sessions++
 	b.mu.Unlock()
-	s := &session{id: id, user: user, queue: b.opts.Store.Queue("session/" + id)}
+	s := &session{id: id, user: user, expiry: expiry, queue: b.opts.Store.Queue("session/" + id)}
 	b.mu.Lock()
 	cl.session = s
 	b.mu.Unlock()
@@ -145,7 +170,8 @@ func (b *Broker) newSession(cl *client, id, user string) (*session, error) {
 
 // restore takes over what the store has kept from before this start.
 func (b *Broker) restore(rec *gateway.Recovered) {
-	b.retained.restore(rec.Retained)
+	b.began = b.opts.Now()
+	b.restoreRetained(rec.Retained)
 	var stamp gateway.Record // for nobody: to learn where the numbers of this start begin
 	b.opts.Store.Commit(&gateway.Change{Record: &stamp}, nil)
 	b.firstSeq = stamp.Seq
@@ -163,7 +189,7 @@ func (b *Broker) restore(rec *gateway.Recovered) {
 		b.clients[s.id] = &client{turn: make(chan struct{}, 1), session: s}
 		b.sessions++
 		for _, sub := range st.Subscriptions {
-			b.tree.add(subscriber{session: s, sub: sub})
+			b.graft(s, sub)
 		}
 	}
 	if len(ops) > 0 {
@@ -174,14 +200,15 @@ func (b *Broker) restore(rec *gateway.Recovered) {
 func (b *Broker) restoreSession(st *gateway.SessionState, now time.Time) *session {
 	s := &session{
 		id: st.ClientID, user: st.User, queue: st.Queue,
-		inbound:  make(map[uint16]struct{}, len(st.Inbound)),
+		expiry:   st.Expiry,
+		inbound:  make(map[uint16]bool, len(st.Inbound)),
 		received: make(map[uint64]struct{}, len(st.Received)),
 		subs:     make(map[string]gateway.Subscription, len(st.Subscriptions)),
 		crashDup: b.opts.MaxInflight,
-		offline:  offlineSince(st.Disconnected, now, b.opts.SessionMaxAge),
+		offline:  offlineSince(st.Disconnected, now, b.opts.lifetime(st.Expiry)),
 	}
 	for _, id := range st.Inbound {
-		s.inbound[id] = struct{}{}
+		s.inbound[id] = false
 	}
 	for _, pos := range st.Received {
 		s.received[pos] = struct{}{}

@@ -3,7 +3,6 @@ package localbroker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,6 +18,7 @@ import (
 // Why connections end, other than by a broken rule of the protocol or by the network.
 var (
 	errDisconnect = errors.New("the client has disconnected")
+	errWillWanted = errors.New("the client has disconnected and wants its will to be published")
 	errTakenOver  = errors.New("another connection with the same client identifier took over")
 	errKeepAlive  = errors.New("nothing was received for one and a half times the keep alive")
 	errTimeout    = errors.New("no CONNECT within the connect timeout")
@@ -28,22 +28,26 @@ var (
 // conn is one network connection. Its reader goroutine owns all fields but those said to be shared, reads and handles packets, and tidies up
 // at the end. At most one other goroutine, its writer, runs while there is something to write.
 type conn struct {
-	b        *Broker
-	nc       net.Conn
-	lo       *ListenerOptions
-	log      *slog.Logger
-	remote   string // address and port
-	host     string // address alone
-	version  packet.Version
-	bridge   bool // the client calls itself a bridge, as mosquitto's do
-	client   *client
-	session  *session // nil until CONNECT is accepted
-	since    time.Time
-	deadline time.Time     // of CONNECT
-	idle     time.Duration // of silence that ends the connection; 0: none does
-	will     *gateway.Message
-	limit    int           // bytes of the next packet
-	patience time.Duration // for slow subscribers, left since the last read
+	b         *Broker
+	nc        net.Conn
+	lo        *ListenerOptions
+	log       *slog.Logger
+	remote    string // address and port
+	host      string // address alone
+	version   packet.Version
+	bridge    bool // the client calls itself a bridge, as mosquitto's do
+	client    *client
+	session   *session // nil until CONNECT is accepted
+	since     time.Time
+	deadline  time.Time        // of CONNECT
+	idle      time.Duration    // of silence that ends the connection; 0: none does
+	will      *gateway.PutWill // nil without one
+	terms     *terms           // nil before MQTT 5
+	window    int              // QoS 1 and 2 messages that may be in flight to the client
+	assigned  bool             // we have chosen the client identifier
+	keepAlive uint16           // seconds
+	limit     int              // bytes of the next packet
+	patience  time.Duration    // for slow subscribers, left since the last read
 
 	in     inbuf
 	rd     *reading // while packets are handled
@@ -57,6 +61,7 @@ type conn struct {
 	parted  chan struct{}   // the writer has left a dead connection; capacity 1
 	writers *sync.WaitGroup // that the writer's goroutine is counted in
 
+	polite  atomic.Bool // the client gets a DISCONNECT
 	killing sync.Once
 	reason  error         // why kill was called; valid once closed is closed
 	closed  chan struct{} // kill was called
@@ -85,6 +90,7 @@ var readings = sync.Pool{New: func() any { return new(reading) }}
 // free gives the reading back, without what it refers to.
 func (rd *reading) free() {
 	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
+	letGo(&rd.publish.Props)
 	clear(rd.sink.pressed)
 	rd.sink.pressed = rd.sink.pressed[:0]
 	readings.Put(rd)
@@ -106,12 +112,18 @@ func newConn(b *Broker, nc net.Conn, lo *ListenerOptions) *conn {
 	}
 }
 
-// kill ends the connection from any goroutine: the reader and the writer fail at their next step.
+// kill ends the connection from any goroutine: the reader and the writer fail at their next step. For a client that gets a DISCONNECT the
+// reader alone does, writes it and closes, unless it cannot do so soon.
 func (c *conn) kill(reason error) {
 	c.killing.Do(func() {
 		c.reason = reason
 		close(c.closed)
-		c.raw.Close() // not nc, which may say goodbye and wait for the answer
+		if !c.polite.Load() {
+			c.raw.Close() // not nc, which may say goodbye and wait for the answer
+			return
+		}
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
+		time.AfterFunc(farewellTime, func() { c.raw.Close() })
 	})
 }
 
@@ -132,17 +144,30 @@ func (c *conn) run(ctx context.Context) {
 	}
 }
 
-// finish closes the connection. What the client was still to be told, about packets before the one that ended it, gets a moment to leave.
-func (c *conn) finish(reason error) {
-	hurry := time.AfterFunc(farewellTime, func() { c.kill(reason) })
+// finish closes the connection. What the client was still to be told, about packets before the one that ended it, gets a moment to leave,
+// and so does the reason.
+func (c *conn) finish(err error) {
+	reason := err
+	select {
+	case <-c.closed:
+		reason = c.reason
+	default:
+	}
+	hurry := time.AfterFunc(farewellTime, func() {
+		c.kill(reason)
+		c.raw.Close()
+	})
 	c.partWriter()
 	if hurry.Stop() {
-		if last := c.acks.take(nil); len(last) > 0 {
-			_ = c.send(last) // the connection ends either way
+		last := c.acks.take(nil)
+		last, said := c.appendGoodbye(last, reason)
+		if len(last) > 0 && c.send(last) == nil && said {
+			c.linger(reason)
 		}
 	}
 	c.part()
 	c.kill(reason)
+	c.raw.Close()
 }
 
 // read reads and handles packets until the connection ends, and returns why.
@@ -150,6 +175,9 @@ func (c *conn) read(ctx context.Context) error {
 	for {
 		if c.idle > 0 {
 			_ = c.nc.SetReadDeadline(time.Now().Add(c.idle)) // as above
+		}
+		if c.terms != nil && c.killed() { // the deadline has just taken the place of that which kill has set
+			return c.reason
 		}
 		n, err := c.nc.Read(c.in.space())
 		c.in.filled(n)
@@ -307,23 +335,34 @@ func (c *conn) wait(s *session) (more bool, err error) {
 	return more, nil
 }
 
-// leave ends the session's connection: what its client wanted to be said after it is said, unless it has said DISCONNECT.
+// leave ends the session's connection, and the session if it was to end with it. What the client wanted to be said after it is said, now or
+// after a delay, unless it has said DISCONNECT.
 func (c *conn) leave(goodbye bool) {
 	b, s := c.b, c.session
 	now := b.opts.Now()
-	s.detach(now)
+	left := s.detach(now)
+	ends := s.expiry == 0
 	if s.persistent() {
 		b.opts.Store.Detach(s.queue)
-		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{c.b.putSession(s, now)}}, nil)
+		if !ends {
+			b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{b.putSession(s, now)}}, nil)
+			b.passOn(s)
+		}
 	} else {
 		b.forgetSubscriptions(s)
 	}
+	b.handOver(left)
 	switch {
 	case c.will == nil:
 	case goodbye:
 		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropWill{ClientID: s.id}}}, nil)
+	case c.will.Delay > 0 && !ends:
+		b.postpone(c.client, c.will, now)
 	default:
-		b.publishWill(s.id, c.will)
+		b.publishWill(c.will)
+	}
+	if s.persistent() && ends {
+		b.dropSession(c.client, nil) // nobody else can: the next connection waits until we are gone
 	}
 	b.unregister(c)
 }
@@ -364,6 +403,7 @@ const maxConnectDump = 12
 // brokenRule is an error of the client's, with the bytes that show it.
 type brokenRule struct {
 	err  error
+	code packet.ReasonCode // of DISCONNECT in MQTT 5
 	dump string
 	hint string
 }
@@ -374,7 +414,7 @@ func (e *brokenRule) Unwrap() error { return e.err }
 
 // breach says that a packet came which may not come here; clause is the statement of MQTT 3.1.1.
 func breach(format string, t packet.Type, clause string) error {
-	return &brokenRule{err: fmt.Errorf(format+" [%s]", t, clause)}
+	return violation(packet.ReasonProtocolError, format+" [%s]", t, clause)
 }
 
 // explain adds to an error of the protocol the bytes of the packet and the likely cause.
@@ -385,7 +425,7 @@ func (c *conn) explain(err error) error {
 		if !errors.As(err, &bad) || errors.Is(err, errRefused) {
 			return err
 		}
-		broken = &brokenRule{err: err}
+		broken = &brokenRule{err: err, code: bad.Code}
 		err = broken
 	}
 	broken.hint = packet.Hint(c.rd.raw)

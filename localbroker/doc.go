@@ -1,6 +1,6 @@
 // Package localbroker is the MQTT broker at the heart of the gateway: the one router in the house, which also works without any listener. LAN
 // clients, the engine (readings, results) and the bridges publish to it; LAN clients, the upstreams' queues and the command inbox are
-// served from it. It speaks MQTT 3.1 and 3.1.1 over any net.Listener. What has to outlive the process is kept by its [Store].
+// served from it. It speaks MQTT 3.1, 3.1.1 and 5 over any net.Listener. What has to outlive the process is kept by its [Store].
 //
 // # Which packet waits for what
 //
@@ -17,7 +17,8 @@
 //
 // # Choices that the standard leaves open
 //
-// Overlapping subscriptions deliver a message once, at the highest QoS of those that match. Messages made from readings count as QoS 1.
+// Overlapping subscriptions deliver a message once, at the highest QoS of those that match, with all their identifiers. Messages made from
+// readings count as QoS 1. docs/mqtt5.md tells what is done where MQTT 5 leaves a choice.
 //
 // A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or the
 // oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its
@@ -27,13 +28,14 @@
 // The order of publishing is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they
 // take different ways. QoS 2 reaches subscribers in memory after its commit, and so may come after a QoS 1 message that was published later.
 //
-// Topics that begin with $ are refused to clients, by closing the connection, as are wildcards in topics; the one exception is the state
-// that a bridge of mosquitto tells below $SYS/broker/connection. A session that was made by another user is not resumed, but dropped.
+// Topics that begin with $ are refused to clients, by a reason code in MQTT 5 and before it by closing the connection, as are wildcards in
+// topics; the one exception is the state that a bridge of mosquitto tells below $SYS/broker/connection. A session that was made by another
+// user is not resumed, but dropped.
 // Retained messages of clients and upstreams are kept by the store; those of the gateway itself are published again after a start.
 //
 // # Goroutines
 //
-//	Run      recovers, publishes the wills of a crash, drops expired sessions; ends the connections
+//	Run      recovers, publishes the wills of a crash and those whose delay has passed, drops expired sessions; ends the connections
 //	Serve    accepts, and joins one goroutine that closes the listener, and the connections below
 //	reader   one for each connection: reads all that the socket has, handles every packet in it, then does once what follows
 //	         from them: acknowledges to the store, wakes the writers of subscribers, writes the answers
@@ -50,9 +52,9 @@
 //	Broker.routing  shared from matching a message to committing it, alone for changing subscriptions
 //	retained.order  from changing a retained message to committing it
 //	Broker.mu       clients, connections, counts
-//	retained.mu
+//	retained.mu, share.mu
 //	session.mu, acks.mu, tree.mu, routes.mu
 //
-// The last five are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a
+// The last six are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a
 // write of a socket, with the exception of client.turn, which only CONNECTs of the same identifier wait for.
 package localbroker

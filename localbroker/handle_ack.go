@@ -16,6 +16,10 @@ func (c *conn) handleAck(f packet.Frame) error {
 	case packet.TypePuback, packet.TypePubcomp:
 		c.rd.pubacks = append(c.rd.pubacks, confirmation{a.Kind, a.ID})
 	case packet.TypePubrec:
+		if a.Code.Failed() { // the client does not want it: that ends the exchange (MQTT 5, 4.3.3)
+			c.rd.pubacks = append(c.rd.pubacks, confirmation{a.Kind, a.ID})
+			break
+		}
 		c.received(a.ID)
 	case packet.TypePubrel:
 		c.released(a.ID)
@@ -23,7 +27,7 @@ func (c *conn) handleAck(f packet.Frame) error {
 	return nil
 }
 
-// confirmation is a PUBACK or PUBCOMP.
+// confirmation is a PUBACK, a PUBCOMP, or a PUBREC that refuses the message.
 type confirmation struct {
 	kind packet.Type
 	id   uint16
@@ -54,8 +58,11 @@ func (c *conn) settlePubacks() {
 // confirm ends one delivery. What does not fit a delivery in flight is ignored: it may be a repetition.
 func (s *session) confirm(a confirmation) (pos uint64, ok bool) {
 	want := stageSent
-	if a.kind == packet.TypePubcomp {
+	switch a.kind {
+	case packet.TypePubcomp:
 		want = stageReleased
+	case packet.TypePubrec:
+		want = stageSent2
 	}
 	f := s.window.find(a.id)
 	if f == nil || f.stage != want {
@@ -63,6 +70,7 @@ func (s *session) confirm(a confirmation) (pos uint64, ok bool) {
 	}
 	pos = f.pos
 	delete(s.received, pos)
+	delete(s.flying, pos)
 	s.window.finish(f)
 	return pos, true
 }
@@ -87,7 +95,7 @@ func (c *conn) received(id uint16) {
 	}
 	s.mu.Unlock()
 	if !known || !s.persistent() {
-		c.ack(packet.TypePubrel, id)
+		c.ackCode(packet.TypePubrel, id, c.found(known))
 		return
 	}
 	done := c.settle(c.reserve(slot{kind: packet.TypePubrel, id: id, waits: 1}))
@@ -98,13 +106,25 @@ func (c *conn) received(id uint16) {
 // answered too, since its removal may still be on the way.
 func (c *conn) released(id uint16) {
 	s := c.session
+	counted, known := s.inbound[id]
+	if counted && c.terms != nil {
+		c.terms.open--
+	}
 	delete(s.inbound, id)
 	if !s.persistent() {
-		c.ack(packet.TypePubcomp, id)
+		c.ackCode(packet.TypePubcomp, id, c.found(known))
 		return
 	}
-	done := c.settle(c.reserve(slot{kind: packet.TypePubcomp, id: id, waits: 1}))
+	done := c.settle(c.reserve(slot{kind: packet.TypePubcomp, id: id, waits: 1, code: c.found(known)}))
 	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropInbound{Queue: s.queue, PacketID: id}}}, done)
+}
+
+// found is the reason code of an answer about a packet identifier that is known, or is not.
+func (c *conn) found(known bool) packet.ReasonCode {
+	if known || c.terms == nil {
+		return packet.ReasonSuccess
+	}
+	return packet.ReasonPacketIDNotFound
 }
 
 // handlePing answers at once, past answers that wait for the store: a slow disk must not look like a dead broker.
@@ -122,11 +142,20 @@ func (c *conn) handlePing(f packet.Frame) error {
 	return nil
 }
 
-// handleDisconnect ends the connection without a will (MQTT 3.1.1, 3.14.4-3).
+// handleDisconnect ends the connection, without a will (MQTT 3.1.1, 3.14.4-3) unless the reason is another one than that all is well (MQTT-3.14.4-3).
 func (c *conn) handleDisconnect(f packet.Frame) error {
 	var p packet.Disconnect
 	if err := p.Parse(f, c.version); err != nil {
 		return err
+	}
+	if e := p.Props.SessionExpiry; e.Set {
+		if c.terms.expiry == 0 && e.Value != 0 {
+			return violation(packet.ReasonProtocolError, "DISCONNECT sets a session expiry where CONNECT had none [section 3.14.2.2.2]")
+		}
+		c.session.setExpiry(expiryOf(e.Value))
+	}
+	if p.Code != packet.ReasonSuccess {
+		return errWillWanted
 	}
 	return errDisconnect
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ func (c *conn) handleConnect(ctx context.Context, f packet.Frame) error {
 	defer cancel()
 	c.version, c.bridge = p.Version, p.Bridge
 	c.since = c.b.opts.Now()
+	c.agree(&p)
 	if err := c.checkConnect(&p); err != nil {
 		return c.refuse(err)
 	}
@@ -35,12 +35,12 @@ func (c *conn) handleConnect(ctx context.Context, f packet.Frame) error {
 	}
 	c.limit = c.b.opts.MaxPacket
 	// Half as long again as the keep alive (MQTT 3.1.1, 3.1.2-24). None at all is meant by 0.
-	c.idle = time.Duration(p.KeepAlive) * 1500 * time.Millisecond
+	c.idle = time.Duration(c.keepAlive) * 1500 * time.Millisecond
 	if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
 	c.log.Info("client connected", "user", p.Username.Value, "version", p.Version.String(), "clean", p.CleanStart,
-		"keep_alive", p.KeepAlive, "listener", c.lo.Name)
+		"keep_alive", c.keepAlive, "listener", c.lo.Name)
 	return nil
 }
 
@@ -58,18 +58,22 @@ func refused(code packet.ReasonCode, format string, args ...any) error {
 
 // checkConnect finds what this broker does not take of what the standard allows, and gives an identifier to a client without one.
 func (c *conn) checkConnect(p *packet.Connect) error {
+	five := p.Version == packet.V5
 	switch {
-	case p.Version == packet.V5:
-		return refused(packet.ReasonUnsupportedVersion, "MQTT 5 is not served yet, connect with MQTT 3.1.1")
-	case p.ClientID == "" && (!p.CleanStart || p.Version == packet.V31):
+	case p.Props.AuthMethod != nil:
+		return refused(packet.ReasonBadAuthenticationMethod, "authentication method %.40q is not known, none is", p.Props.AuthMethod)
+	case p.ClientID == "" && !five && (!p.CleanStart || p.Version == packet.V31):
 		return refused(packet.ReasonClientIDNotValid, "the client identifier is empty, which needs a clean session of MQTT 3.1.1 [MQTT-3.1.3-8]")
 	case p.ClientID == "":
-		p.ClientID = "auto-" + rand.Text()
+		p.ClientID, c.assigned = "auto-"+rand.Text(), five
 	}
 	if w := p.Will; w != nil {
 		if err := checkPublishTopic(w.Topic, p.Bridge); err != nil {
-			return refused(packet.ReasonNotAuthorized, "will: %w", err)
+			return refused(codeFor(p.Version, err), "will: %w", err)
 		}
+	}
+	if c.exceeds(len(c.welcome(p, true))) {
+		return refused(packet.ReasonPacketTooLarge, "the client takes packets of %d bytes, less than a CONNACK has [MQTT-3.1.2-24]", c.terms.limit)
 	}
 	return nil
 }
@@ -77,12 +81,20 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 // checkPublishTopic says why a client may not publish on a topic that is otherwise valid. A bridge of mosquitto may tell its state.
 func checkPublishTopic(topic string, bridge bool) error {
 	if strings.HasPrefix(topic, "$") && (!bridge || !isBridgeState(topic)) {
-		return fmt.Errorf("topic %q: topics that begin with $ are the broker's own [MQTT-4.7.2-1]", topic)
+		return violation(packet.ReasonNotAuthorized, "topic %.40q: topics that begin with $ are the broker's own [MQTT-4.7.2-1]", topic)
 	}
 	if !levelsFit(topic) {
-		return fmt.Errorf("topic %.40q...: it has more than %d levels", topic, maxLevels)
+		return violation(packet.ReasonTopicNameInvalid, "topic %.40q...: it has more than %d levels", topic, maxLevels)
 	}
 	return nil
+}
+
+// codeFor is the reason code for a will that may not be.
+func codeFor(v packet.Version, err error) packet.ReasonCode {
+	if code, ok := disconnectCode(err); ok && v == packet.V5 {
+		return code
+	}
+	return packet.ReasonNotAuthorized
 }
 
 func isBridgeState(topic string) bool {
@@ -119,13 +131,39 @@ func (c *conn) enter(ctx context.Context, p *packet.Connect) error {
 	if err := c.b.evict(ctx, cl); err != nil {
 		return refused(packet.ReasonServerUnavailable, "%w", err)
 	}
-	if p.CleanStart {
-		c.openClean(cl, p)
-	} else if err := c.openPersistent(cl, p); err != nil {
-		return refused(packet.ReasonServerUnavailable, "%w", err)
+	if err := c.open(cl, p); err != nil {
+		return refused(packet.ReasonQuotaExceeded, "%w", err)
 	}
 	c.b.register(cl, c)
 	c.keepWill(p.Will)
+	c.polite.Store(p.Version == packet.V5)
+	return nil
+}
+
+// open takes up the stored session or starts one, which is kept by the store when it is to outlive the connection. A will of the client's
+// that waits for its delay is forgotten when the session goes on, and published when it ends (MQTT-3.1.3-9).
+func (c *conn) open(cl *client, p *packet.Connect) error {
+	b, s := c.b, cl.session
+	expiry := sessionExpiry(p)
+	present := s != nil && !p.CleanStart && s.user == p.Username.Value && !s.over(b.opts.Now(), &b.opts)
+	if present {
+		b.cancelWill(cl)
+	}
+	if !present && expiry == 0 {
+		c.openClean(cl, p)
+		return nil
+	}
+	if s != nil && !present {
+		b.dropSession(cl, nil) // unwanted, of somebody else, or too old
+	}
+	if !present {
+		var err error
+		if s, err = b.newSession(cl, p.ClientID, p.Username.Value, expiry); err != nil {
+			return err
+		}
+	}
+	c.session = s
+	c.openPersistent(c.welcome(p, present), expiry)
 	return nil
 }
 
@@ -134,55 +172,41 @@ func (c *conn) openClean(cl *client, p *packet.Connect) {
 	s := &session{id: p.ClientID, user: p.Username.Value}
 	c.session = s
 	s.attach(c)
+	connack := slot{kind: packet.TypeConnack, data: c.welcome(p, false)}
 	if cl.session == nil {
-		c.reserve(c.connack(false, 0))
+		c.reserve(connack)
 		return
 	}
-	c.b.dropSession(cl, c.settle(c.reserve(c.connack(false, 1))))
+	connack.waits = 1
+	c.b.dropSession(cl, c.settle(c.reserve(connack)))
 }
 
-// openPersistent takes up the stored session, or starts one. CONNACK waits for its commit.
-func (c *conn) openPersistent(cl *client, p *packet.Connect) error {
-	if cl.session != nil && (cl.session.user != p.Username.Value || cl.session.old(c.b.opts.Now(), c.b.opts.SessionMaxAge)) {
-		c.b.dropSession(cl, nil) // of somebody else, or too old
+// openPersistent connects to the session's queue in the store. CONNACK waits for the commit.
+func (c *conn) openPersistent(connack []byte, expiry time.Duration) {
+	s := c.session
+	s.setExpiry(expiry)
+	for id := range s.inbound {
+		s.inbound[id] = false
 	}
-	s, present := cl.session, cl.session != nil
-	if !present {
-		var err error
-		if s, err = c.b.newSession(cl, p.ClientID, p.Username.Value); err != nil {
-			return err
-		}
-	}
-	c.session = s
-	number := c.reserve(c.connack(present, 2)) // for the commit, and for the queue
+	number := c.reserve(slot{kind: packet.TypeConnack, data: connack, waits: 2}) // for the commit, and for the queue
 	// Changes are committed in their order: when CONNACK leaves, so are the PUBRECs whose PUBRELs follow it.
 	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{c.b.putSession(s, time.Time{})}}, c.settle(number))
 	s.attach(c)
 	c.pull.after = c.b.opts.Store.Attach(s.queue, c.wakeDurable)
 	c.pull.readable.Store(true)
 	c.settle(number)(nil)
-	return nil
-}
-
-func (c *conn) connack(present bool, waits int) slot {
-	ack := packet.Connack{SessionPresent: present}
-	return slot{kind: packet.TypeConnack, data: ack.Append(nil, c.version), waits: waits}
 }
 
 // putSession is the stored form of a session; disconnected is zero while it has a connection.
 func (b *Broker) putSession(s *session, disconnected time.Time) gateway.PutSession {
-	return gateway.PutSession{Queue: s.queue, ClientID: s.id, User: s.user, Expiry: b.opts.SessionMaxAge, Disconnected: disconnected}
+	return gateway.PutSession{Queue: s.queue, ClientID: s.id, User: s.user, Expiry: s.expiry, Disconnected: disconnected}
 }
 
-// keepWill remembers the will, here and, for a crash, in the store.
-func (c *conn) keepWill(w *packet.Will) {
-	if w == nil {
-		return
-	}
-	c.will = &gateway.Message{
-		Topic: w.Topic, Payload: append([]byte(nil), w.Payload...), QoS: gateway.QoS(w.QoS), Retain: w.Retain,
-	}
-	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.PutWill{ClientID: c.session.id, Message: c.will}}}, nil)
+// setExpiry sets how long the session is to be kept after its connection.
+func (s *session) setExpiry(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expiry = d
 }
 
 // refuse answers CONNECT with err's reason and ends the connection.
@@ -190,7 +214,10 @@ func (c *conn) refuse(err error) error {
 	r := &refusal{packet.ReasonServerUnavailable, err}
 	errors.As(err, &r)
 	ack := packet.Connack{Code: r.code}
-	c.farewell(ack.Append(nil, c.version))
+	c.explainTo(&ack.Props, err.Error(), func() int { return len(ack.Append(nil, c.version)) })
+	if answer := ack.Append(nil, c.version); !c.exceeds(len(answer)) {
+		c.farewell(answer)
+	}
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
@@ -221,7 +248,5 @@ func (c *conn) farewell(b []byte) {
 	if _, err := c.nc.Write(b); err != nil {
 		return
 	}
-	if tcp, ok := c.nc.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, farewellBytes)) // whatever ends it, we close next
-	}
+	c.drain()
 }

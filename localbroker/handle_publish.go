@@ -2,6 +2,7 @@ package localbroker
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker/packet"
@@ -14,9 +15,14 @@ func (c *conn) handlePublish(f packet.Frame) error {
 		return err
 	}
 	c.rd.count++
+	if c.terms != nil {
+		if err := c.admit5(p); err != nil {
+			return err
+		}
+	}
 	r, err := c.route(p.Topic)
 	if err != nil {
-		return err
+		return c.refusePublish(p, err)
 	}
 	if p.QoS == packet.QoS2 {
 		return c.receiveOnce(p, r)
@@ -27,9 +33,59 @@ func (c *conn) handlePublish(f packet.Frame) error {
 	}
 	c.spread(p, r)
 	if p.QoS == packet.QoS1 {
-		c.ack(packet.TypePuback, p.ID)
+		c.ackCode(packet.TypePuback, p.ID, c.taken(r))
 	}
 	return nil
+}
+
+// admit5 checks what only MQTT 5 has in a PUBLISH, and puts in the topic of an alias.
+func (c *conn) admit5(p *packet.Publish) error {
+	o, s := &c.b.opts, c.session
+	if len(p.Props.SubscriptionIDs) > 0 {
+		return violation(packet.ReasonProtocolError, "PUBLISH from a client has a subscription identifier [MQTT-3.3.4-6]")
+	}
+	if p.Props.TopicAlias.Set {
+		if err := c.terms.received.resolve(p, o.MaxTopicAliases); err != nil {
+			return err
+		}
+	}
+	if p.QoS == 0 || p.QoS == packet.QoS2 && s.inbound[p.ID] {
+		return nil
+	}
+	if int(c.acks.owed.Load())+c.terms.open >= o.ReceiveMaximum {
+		return violation(packet.ReasonReceiveMaximumExceeded, "more than %d messages were sent without an answer [MQTT-3.3.4-7]", o.ReceiveMaximum)
+	}
+	return nil
+}
+
+// refusePublish answers a PUBLISH that may not be. Before MQTT 5 there is no other answer than to close the connection.
+func (c *conn) refusePublish(p *packet.Publish, reason error) error {
+	if c.terms == nil {
+		return reason
+	}
+	c.log.Warn("message refused", "topic", string(p.Topic), "reason", reason)
+	ack := packet.Ack{Kind: packet.TypePuback, ID: p.ID, Code: packet.ReasonNotAuthorized}
+	var broken *brokenRule
+	if errors.As(reason, &broken) && broken.code.Failed() {
+		ack.Code = broken.code
+	}
+	switch p.QoS {
+	case packet.QoS0:
+		return nil
+	case packet.QoS2:
+		ack.Kind = packet.TypePubrec
+	}
+	c.explainTo(&ack.Props, reason.Error(), func() int { return len(ack.Append(nil, packet.V5)) })
+	c.reserve(slot{kind: ack.Kind, data: ack.Append(nil, packet.V5)})
+	return nil
+}
+
+// taken is the reason code of a message that was taken.
+func (c *conn) taken(r *route) packet.ReasonCode {
+	if c.terms != nil && r.empty() {
+		return packet.ReasonNoMatchingSubscribers
+	}
+	return packet.ReasonSuccess
 }
 
 // route returns where messages on a topic go, as the subscriptions stand now. Most publishers use few topics, the latest one above all.
@@ -41,7 +97,7 @@ func (c *conn) route(topic []byte) (*route, error) {
 	r := c.routes[string(topic)]
 	if r == nil {
 		if err := checkPublishTopic(string(topic), c.bridge); err != nil {
-			return nil, &brokenRule{err: err}
+			return nil, err
 		}
 	}
 	if r == nil || r.gen != gen {
@@ -57,17 +113,26 @@ func (c *conn) route(topic []byte) (*route, error) {
 
 // spread gives a message to subscribers in memory alone.
 func (c *conn) spread(p *packet.Publish, r *route) {
+	if r.special {
+		r = r.resolve(c.session)
+	}
 	if len(r.sessions) > 0 {
-		c.rd.sink.spread(r, newMessage(r, p))
+		c.rd.sink.spread(r, c.newMessage(r, p))
 	}
 }
 
 // newMessage copies a message out of the input.
-func newMessage(r *route, p *packet.Publish) *message {
-	return &message{
+func (c *conn) newMessage(r *route, p *packet.Publish) *message {
+	m := &message{
 		Message: gateway.Message{Topic: r.topic, Payload: bytes.Clone(p.Payload), QoS: gateway.QoS(p.QoS), Retain: p.Retain},
 		shared:  len(r.sessions) > 1,
 	}
+	if c.terms != nil {
+		if m.Properties = propertiesOf(&p.Props); expires(&m.Message) {
+			m.arrived(c.b.opts.Now())
+		}
+	}
+	return m
 }
 
 // receiveDurable takes a message that the store may have to do with: it has durable consumers, or becomes a retained message. ops change
@@ -76,18 +141,20 @@ func (c *conn) receiveDurable(p *packet.Publish, ops []gateway.Op) {
 	b := c.b
 	b.routing.RLock()
 	r, _ := c.route(p.Topic) // again, now that no subscription changes; it was valid before
-	m := newMessage(r, p)
+	code := c.taken(r)
+	r = r.resolve(c.session)
+	m := c.newMessage(r, p)
 	t := newTransit(r, &gateway.Record{Time: b.opts.Now(), Body: &m.Message}, m)
 	t.persist, t.limited, t.ordered, t.ops = true, true, true, ops
 	waits := t.waits()
 	switch {
 	case p.QoS == 0:
 	case p.QoS == 2:
-		t.done = c.settle(c.reserve(c.pubrec(p.ID, waits, r, m)))
+		t.done = c.settle(c.reserve(c.pubrec(p.ID, code, waits, r, m)))
 	case waits > 0:
-		t.done = c.settle(c.reserve(slot{kind: packet.TypePuback, id: p.ID, waits: waits}))
+		t.done = c.settle(c.reserve(slot{kind: packet.TypePuback, id: p.ID, code: code, waits: waits}))
 	default:
-		c.ack(packet.TypePuback, p.ID)
+		c.ackCode(packet.TypePuback, p.ID, code)
 	}
 	if p.QoS < 2 || waits > 0 {
 		b.pass(t, &c.rd.sink)
@@ -98,23 +165,26 @@ func (c *conn) receiveDurable(p *packet.Publish, ops []gateway.Op) {
 
 // pubrec is the answer to a QoS 2 message. Subscribers in memory get the message when it is ready, and so in the order in which the
 // messages came, whether these had to wait or not.
-func (c *conn) pubrec(id uint16, waits int, r *route, m *message) slot {
+func (c *conn) pubrec(id uint16, code packet.ReasonCode, waits int, r *route, m *message) slot {
 	c.rd.sink.press(r)
-	return slot{kind: packet.TypePubrec, id: id, waits: waits, then: func() { c.b.spreadNow(r, m) }}
+	return slot{kind: packet.TypePubrec, id: id, code: code, waits: waits, then: func() { c.b.spreadNow(r, m) }}
 }
 
 // receiveOnce takes a QoS 2 message (MQTT 3.1.1, 4.3.3): its id is remembered until the client releases it, so that a repetition is answered, but
 // not published again.
 func (c *conn) receiveOnce(p *packet.Publish, r *route) error {
 	s := c.session
-	_, again := s.inbound[p.ID]
+	counted, again := s.inbound[p.ID]
 	if !again && len(s.inbound) >= c.b.opts.MaxUnacknowledged {
 		return breach("too many QoS 2 messages were sent and not released: %s refused", packet.TypePublish, "MQTT-4.3.3-1")
 	}
 	if s.inbound == nil {
-		s.inbound = make(map[uint16]struct{}, 1)
+		s.inbound = make(map[uint16]bool, 1)
 	}
-	s.inbound[p.ID] = struct{}{}
+	s.inbound[p.ID] = true
+	if c.terms != nil && !counted {
+		c.terms.open++
+	}
 	switch {
 	case s.persistent():
 		c.receiveStored(p, again)
@@ -124,7 +194,7 @@ func (c *conn) receiveOnce(p *packet.Publish, r *route) error {
 		c.receiveDurable(p, nil)
 	default:
 		c.spread(p, r)
-		c.ack(packet.TypePubrec, p.ID)
+		c.ackCode(packet.TypePubrec, p.ID, c.taken(r))
 	}
 	return nil
 }

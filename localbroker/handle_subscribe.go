@@ -16,30 +16,45 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 	}
 	ack := packet.Suback{ID: p.ID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))}
 	var granted []gateway.Subscription
+	why := ""
 	for i, sub := range p.Subscriptions {
-		if reason := c.refuseFilter(sub.Filter, len(granted)); reason != "" {
+		if code, reason := c.refuseFilter(sub.Filter, len(granted)); reason != "" {
 			c.log.Warn("subscription refused", "filter", sub.Filter, "reason", reason)
-			ack.Codes[i] = packet.ReasonUnspecifiedError
+			ack.Codes[i], why = code, reason
 			continue
 		}
 		ack.Codes[i] = packet.ReasonCode(sub.QoS)
-		granted = append(granted, gateway.Subscription{Filter: sub.Filter, QoS: gateway.QoS(sub.QoS)})
+		granted = append(granted, subscription(&sub, p.Props.SubscriptionIDs))
 	}
+	c.explainTo(&ack.Props, why, func() int { return len(ack.Append(nil, c.version)) })
 	c.subscribe(granted, slot{kind: packet.TypeSuback, data: ack.Append(nil, c.version)})
 	return nil
 }
 
-// refuseFilter says why a filter that is otherwise valid is not granted, "" when it is.
-func (c *conn) refuseFilter(filter string, more int) string {
-	switch {
-	case strings.HasPrefix(filter, "$share/"):
-		return "shared subscriptions are not served yet"
-	case !levelsFit(filter):
-		return "too many levels"
-	case c.session.subscriptions()+more >= c.b.opts.MaxSubscriptions && !c.session.has(filter):
-		return "the session has too many subscriptions, raise max_subscriptions"
+// subscription is what a SUBSCRIBE with at most one identifier asks for.
+func subscription(p *packet.Subscription, ids []uint32) gateway.Subscription {
+	sub := gateway.Subscription{
+		Filter: p.Filter, QoS: gateway.QoS(p.QoS),
+		NoLocal: p.NoLocal, RetainAsPublished: p.RetainAsPublished, RetainHandling: uint8(p.RetainHandling),
 	}
-	return ""
+	if len(ids) > 0 {
+		sub.Identifier = ids[0]
+	}
+	return sub
+}
+
+// refuseFilter says why a filter that is otherwise valid is not granted, "" when it is.
+func (c *conn) refuseFilter(filter string, more int) (packet.ReasonCode, string) {
+	name, rest, shared := packet.SplitShare(filter)
+	switch {
+	case shared && (name == "" || rest == "" || strings.ContainsAny(name, "+#")): // MQTT 5 refuses the packet
+		return packet.ReasonTopicFilterInvalid, "a shared subscription is $share/name/filter, without wildcards in the name [MQTT-4.8.2-2]"
+	case !levelsFit(filter):
+		return packet.ReasonTopicFilterInvalid, "too many levels"
+	case c.session.subscriptions()+more >= c.b.opts.MaxSubscriptions && !c.session.has(filter):
+		return packet.ReasonQuotaExceeded, "the session has too many subscriptions, raise max_subscriptions"
+	}
+	return 0, ""
 }
 
 // subscribe adds subscriptions and hands over the retained messages. The routing lock keeps messages from slipping between the two, or from
@@ -49,21 +64,24 @@ func (c *conn) subscribe(subs []gateway.Subscription, ack slot) {
 	b.routing.Lock()
 	defer b.routing.Unlock()
 	var ops []gateway.Op
-	for _, sub := range subs {
+	greet := make([]bool, len(subs))
+	for i, sub := range subs {
+		greet[i] = greets(sub, s.has(sub.Filter))
 		s.put(sub)
-		b.tree.add(subscriber{session: s, sub: sub})
+		b.graft(s, sub)
 		ops = append(ops, gateway.PutSubscription{Queue: s.queue, Subscription: sub})
 	}
 	if !s.persistent() {
 		c.reserve(ack)
-		for _, sub := range subs {
-			c.replay(sub, nil)
-		}
-		return
 	}
 	var changes []*gateway.Change
-	for _, sub := range subs {
-		changes = c.replay(sub, changes)
+	for i, sub := range subs {
+		if greet[i] {
+			changes = c.replay(sub, changes)
+		}
+	}
+	if !s.persistent() {
+		return
 	}
 	if len(ops) > 0 {
 		changes = append(changes, &gateway.Change{Ops: ops})
@@ -75,18 +93,39 @@ func (c *conn) subscribe(subs []gateway.Subscription, ack slot) {
 	}
 }
 
+// greets reports whether a subscription is sent the retained messages (MQTT 5, 3.8.3.1). One that is shared never is (MQTT 5, 4.8.2).
+func greets(sub gateway.Subscription, existed bool) bool {
+	_, _, shared := packet.SplitShare(sub.Filter)
+	switch packet.RetainHandling(sub.RetainHandling) {
+	case packet.RetainNever:
+		return false
+	case packet.RetainOnNewSubscribe:
+		return !shared && !existed
+	}
+	return !shared
+}
+
 // replay sends the retained messages of a new subscription: through memory, or for QoS 1 and 2 of a persistent session as changes to be
 // committed, so that they are not lost with the connection.
 func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change) []*gateway.Change {
-	s := c.session
+	s, now := c.session, c.b.opts.Now()
+	var to target
+	to.merge(s, &sub)
 	c.b.retained.match(sub.Filter, func(m *message) {
+		came := now
+		if expires(&m.Message) {
+			came = m.came()
+			if _, ok := remaining(&m.Message, now.Sub(came)); !ok {
+				return // MQTT-3.3.2-5
+			}
+		}
 		qos := min(m.QoS, sub.QoS)
 		if qos == 0 || !s.persistent() {
-			c.rd.sink.note(s, s.offer(item{msg: m, qos: qos, retain: true}))
+			c.rd.sink.note(s, s.offer(item{msg: m, to: to.tag(), qos: qos, retain: true, replay: true}))
 			return
 		}
 		changes = append(changes, &gateway.Change{
-			Record:  &gateway.Record{Time: c.b.opts.Now(), Body: &m.Message},
+			Record:  &gateway.Record{Time: came, Body: &m.Message},
 			To:      []gateway.Ref{{Queue: s.queue, QoS: qos, Retain: true}},
 			Barrier: qos == 2,
 		})
@@ -100,17 +139,21 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	if err := p.Parse(f, c.version); err != nil {
 		return err
 	}
-	ack := packet.Unsuback{ID: p.ID}
-	answer := slot{kind: packet.TypeUnsuback, data: ack.Append(nil, c.version)}
 	b, s := c.b, c.session
 	b.routing.Lock()
 	defer b.routing.Unlock()
+	ack := packet.Unsuback{ID: p.ID}
 	var ops []gateway.Op
 	for _, filter := range p.Filters {
-		s.delete(filter)
-		b.tree.remove(subscriber{session: s, sub: gateway.Subscription{Filter: filter}})
+		code := packet.ReasonSuccess
+		if !s.delete(filter) {
+			code = packet.ReasonNoSubscriptionExisted
+		}
+		ack.Codes = append(ack.Codes, code)
+		b.prune(s, filter)
 		ops = append(ops, gateway.DropSubscription{Queue: s.queue, Filter: filter})
 	}
+	answer := slot{kind: packet.TypeUnsuback, data: ack.Append(nil, c.version)}
 	if !s.persistent() {
 		c.reserve(answer)
 		return nil
@@ -128,12 +171,17 @@ func (s *session) put(sub gateway.Subscription) {
 		s.subs = make(map[string]gateway.Subscription, 1)
 	}
 	s.subs[sub.Filter] = sub
+	s.subGen++
 }
 
-func (s *session) delete(filter string) {
+// delete removes a subscription and reports whether it was there.
+func (s *session) delete(filter string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, ok := s.subs[filter]
 	delete(s.subs, filter)
+	s.subGen++
+	return ok
 }
 
 func (s *session) has(filter string) bool {

@@ -3,6 +3,7 @@ package localbroker_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -242,6 +243,8 @@ type raw struct {
 	t testing.TB
 	c net.Conn
 	r *bufio.Reader
+
+	version packet.Version // of what is read; 0: 3.1.1
 }
 
 func (r *rig) dial() *raw {
@@ -256,7 +259,7 @@ func (r *rig) dialTo(addr string) *raw {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { c.Close() })
-	return &raw{r.t, c, bufio.NewReader(c)}
+	return &raw{t: r.t, c: c, r: bufio.NewReader(c)}
 }
 
 // clean connects with a clean session, persistent without.
@@ -364,7 +367,7 @@ func (c *raw) tryNext() (packet.Packet, error) {
 	if _, err := io.ReadFull(c.r, body); err != nil {
 		return nil, err
 	}
-	return packet.Parse(packet.Frame{First: first, Body: body}, packet.V311)
+	return packet.Parse(packet.Frame{First: first, Body: body}, cmp.Or(c.version, packet.V311))
 }
 
 // checkAck checks that p is an acknowledgement of this kind and id.

@@ -20,14 +20,14 @@ type image struct {
 	next     map[gateway.QueueID]uint64 // last position of each queue
 	queues   map[gateway.QueueID][]gateway.Delivery
 	sessions map[gateway.QueueID]*gateway.SessionState
-	retained map[string]*gateway.Message
-	wills    map[string]*gateway.Message
+	retained map[string]gateway.PutRetained
+	wills    map[string]gateway.PutWill
 }
 
 func newImage() *image {
 	return &image{
 		names: map[string]gateway.QueueID{}, next: map[gateway.QueueID]uint64{}, queues: map[gateway.QueueID][]gateway.Delivery{},
-		sessions: map[gateway.QueueID]*gateway.SessionState{}, retained: map[string]*gateway.Message{}, wills: map[string]*gateway.Message{},
+		sessions: map[gateway.QueueID]*gateway.SessionState{}, retained: map[string]gateway.PutRetained{}, wills: map[string]gateway.PutWill{},
 	}
 }
 
@@ -63,14 +63,14 @@ func (im *image) apply(op gateway.Op) {
 		delete(im.sessions, o.Queue)
 		delete(im.queues, o.Queue)
 	case gateway.PutWill:
-		im.wills[o.ClientID] = o.Message
+		im.wills[o.ClientID] = o
 	case gateway.DropWill:
 		delete(im.wills, o.ClientID)
 	case gateway.PutRetained:
 		if len(o.Message.Payload) == 0 {
 			delete(im.retained, o.Message.Topic)
 		} else {
-			im.retained[o.Message.Topic] = o.Message
+			im.retained[o.Message.Topic] = o
 		}
 	default:
 		im.applyToSession(op)
@@ -369,7 +369,7 @@ func (s *memStore) Recover() (*gateway.Recovered, error) {
 		rec.Retained = append(rec.Retained, s.disk.retained[topic])
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.disk.wills)) {
-		rec.Wills = append(rec.Wills, gateway.PutWill{ClientID: id, Message: s.disk.wills[id]})
+		rec.Wills = append(rec.Wills, s.disk.wills[id])
 	}
 	return rec, nil
 }

@@ -2,6 +2,7 @@ package localbroker
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker/packet"
@@ -13,6 +14,60 @@ type message struct {
 	gateway.Message
 	shared  bool // more than one receiver: an encoding is worth keeping
 	encoded [3]atomic.Pointer[packet.Encoded]
+	five    atomic.Pointer[five] // nil while there is nothing in it
+}
+
+// five is what only MQTT 5 needs of a message.
+type five struct {
+	came    time.Time // zero when the message does not expire
+	encoded [3]atomic.Pointer[packet.Encoded]
+}
+
+// newMessage makes the message that subscribers in memory get. came is when it came, from which its expiry counts.
+func (b *Broker) newMessage(m *gateway.Message, came time.Time, shared bool) *message {
+	msg := &message{Message: *m, shared: shared}
+	msg.arrived(came)
+	return msg
+}
+
+// arrived notes when a message came that expires.
+func (m *message) arrived(at time.Time) {
+	if expires(&m.Message) {
+		m.five.Store(&five{came: at})
+	}
+}
+
+// came returns when a message came that expires.
+func (m *message) came() time.Time {
+	if f := m.five.Load(); f != nil {
+		return f.came
+	}
+	return time.Time{}
+}
+
+// encodings returns the wire forms in MQTT 5 that receivers share, at each QoS.
+func (m *message) encodings5() *[3]atomic.Pointer[packet.Encoded] {
+	f := m.five.Load()
+	if f == nil {
+		f = new(five)
+		if !m.five.CompareAndSwap(nil, f) {
+			f = m.five.Load()
+		}
+	}
+	return &f.encoded
+}
+
+// expires reports whether a message has an expiry.
+func expires(m *gateway.Message) bool { return m.Properties != nil && m.Properties.HasExpiry }
+
+// remaining returns the seconds that are left of a message that came age ago, and whether there are any (MQTT 5, 3.3.2.3.3). In its first
+// second no message is expired.
+func remaining(m *gateway.Message, age time.Duration) (seconds uint32, ok bool) {
+	interval := time.Duration(m.Properties.Expiry) * time.Second
+	if age = max(age, 0); age >= max(interval, time.Second) {
+		return 0, false
+	}
+	return m.Properties.Expiry - min(m.Properties.Expiry, uint32(age/time.Second)), true
 }
 
 // maxShared is the payload up to which an encoding is kept: beyond it, the memory costs more than the copying.
@@ -22,7 +77,13 @@ const maxShared = 4 << 10
 const messageOverhead = 160
 
 // cost is what m counts against limits in bytes.
-func cost(m *gateway.Message) int { return len(m.Topic) + len(m.Payload) + messageOverhead }
+func cost(m *gateway.Message) int {
+	n := len(m.Topic) + len(m.Payload) + messageOverhead
+	if m.Properties != nil {
+		n += propertiesCost(m.Properties)
+	}
+	return n
+}
 
 // publishing is a PUBLISH to be encoded, with the memory that encoding needs.
 type publishing struct {
@@ -30,9 +91,9 @@ type publishing struct {
 	topic  []byte
 }
 
-// append appends the PUBLISH of one delivery to dst.
+// append appends the PUBLISH of one delivery to dst, to a client of MQTT 3.1 or 3.1.1.
 func (p *publishing) append(dst []byte, v packet.Version, d *delivery) []byte {
-	if e := d.encoded; e != nil && e.shared && !d.retain && v != packet.V5 && len(e.Payload) <= maxShared {
+	if e := d.encoded; e != nil && e.shared && !d.retain && len(e.Payload) <= maxShared {
 		return e.encoding(p, d.qos).Append(dst, d.id, d.dup)
 	}
 	p.set(d.msg, d.qos, d.retain)

@@ -449,16 +449,6 @@ func TestMistake14ForbiddenTopicsEndTheConnection(t *testing.T) {
 	eventually(t, "four connections counted", func() bool { return r.broker.Stats().Malformed == 4 })
 }
 
-// Mistake 15: MQTT 5 is refused in its own form for now.
-func TestMistake15MQTT5IsRefusedInItsOwnForm(t *testing.T) {
-	r := start(t)
-	c := r.dial()
-	c.connect(&packet.Connect{Version: packet.V5, ClientID: "c", CleanStart: true})
-	c.expect("20 03 00 84 00")
-	c.closed()
-	r.log.await(t, "MQTT 5 is not served yet")
-}
-
 // Mistake 16: a packet may span reads, and a read hold several packets.
 func TestMistake16PacketsAndReadsDoNotCoincide(t *testing.T) {
 	r := start(t)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -36,6 +37,12 @@ type Options struct {
 	MaxQueuedBytes    int           // the same in bytes, 8 MiB
 	StallPatience     time.Duration // a client that publishes waits so long for a subscriber that takes nothing, 100 ms
 	MaxUnacknowledged int           // packets of one connection whose answer waits for the store, 4096; then it is not read on
+
+	// Of MQTT 5 alone; clients are told.
+	ReceiveMaximum  int    // QoS 1 and 2 messages that a client may send without having their answers, 1024; at most MaxUnacknowledged
+	MaxTopicAliases int    // topic aliases that a client may use, 64
+	MaxKeepAlive    uint16 // seconds: who asks for a longer keep alive, or for none, is given this one; 0: they choose
+	ResponseBase    string // response information is this, a slash and the client identifier; "": there is none
 
 	MaxSessions      int           // persistent sessions, 1000
 	MaxSubscriptions int           // of one session, 1000
@@ -105,6 +112,8 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 8<<20)
 	o.StallPatience = cmp.Or(o.StallPatience, 100*time.Millisecond)
 	o.MaxUnacknowledged = cmp.Or(o.MaxUnacknowledged, 4096)
+	o.ReceiveMaximum = min(cmp.Or(o.ReceiveMaximum, 1024), o.MaxUnacknowledged, math.MaxUint16)
+	o.MaxTopicAliases = min(cmp.Or(o.MaxTopicAliases, 64), math.MaxUint16)
 	o.MaxSessions = cmp.Or(o.MaxSessions, 1000)
 	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1000)
 	o.SessionMaxAge = cmp.Or(o.SessionMaxAge, 168*time.Hour)

@@ -5,13 +5,15 @@ import "github.com/tidegate/tidegate/gateway"
 // item is a message that waits in memory for one connection.
 type item struct {
 	msg    *message // nil: was dropped while it waited
+	to     *target  // by which subscriptions, where that matters: identifiers or a share; else nil
 	qos    gateway.QoS
-	retain bool
+	retain bool // the flag of delivery
+	replay bool // is held as a retained message anyway
 }
 
 // cost is what the item counts against the limits. The message of a replay is held as a retained message anyway.
 func (it *item) cost() int {
-	if it.retain {
+	if it.replay {
 		return itemSize
 	}
 	return cost(&it.msg.Message)

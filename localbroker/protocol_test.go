@@ -279,9 +279,9 @@ func TestMQTT_3_8_4_3_ASecondSubscribeReplacesTheFirst(t *testing.T) {
 func TestMQTT_3_8_4_5_EachFilterHasItsReturnCode(t *testing.T) {
 	r := start(t)
 	c := r.clean("c")
-	c.send("82 21 00 09 | 00 01 'a' 02 | 00 0e '$share/g/topic' 01 | 00 01 'b' 00 | 00 03 'c/#' 01")
+	c.send("82 20 00 09 | 00 01 'a' 02 | 00 0d '$share//topic' 01 | 00 01 'b' 00 | 00 03 'c/#' 01")
 	c.expect("90 06 00 09 02 80 00 01")
-	r.log.await(t, "subscription refused", "shared subscriptions are not served yet")
+	r.log.await(t, "subscription refused", "a shared subscription is $share/name/filter")
 }
 
 func TestSubscriptionsOfASessionAreLimited(t *testing.T) {

@@ -44,8 +44,8 @@ func (b *Broker) publishMessage(rec *gateway.Record, m *gateway.Message, done fu
 	}
 	var k sink
 	b.routing.RLock()
-	r := b.routes.find(&b.tree, m.Topic)
-	t := newTransit(r, rec, &message{Message: *m, shared: len(r.sessions) > 1})
+	r := b.routes.find(&b.tree, m.Topic).resolve(nil)
+	t := newTransit(r, rec, b.newMessage(m, rec.Time, len(r.sessions) > 1))
 	t.persist, t.limited = rec.Origin != "", rec.Origin != ""
 	waits := t.waits()
 	t.done = after(waits, done)
@@ -116,13 +116,13 @@ type expansion struct {
 func (b *Broker) expand(batch *gateway.Batch) expansion {
 	e := expansion{batch: batch, device: b.routes.find(&b.tree, batch.Topic)}
 	if batch.Publish == gateway.PublishDevice {
-		e.routes = []*route{e.device}
+		e.routes = []*route{e.device.resolve(nil)}
 		return e
 	}
 	e.messages = payload.Messages(batch, payload.Marks{})
 	e.routes = make([]*route, len(e.messages))
 	for i, m := range e.messages {
-		e.routes[i] = b.routes.find(&b.tree, m.Topic)
+		e.routes[i] = b.routes.find(&b.tree, m.Topic).resolve(nil)
 	}
 	return e
 }
@@ -145,7 +145,7 @@ func (e *expansion) refs(origin string) []gateway.Ref {
 		queues(r)
 		for _, t := range r.sessions {
 			if t.qos > 0 && t.session.persistent() {
-				refs = append(refs, gateway.Ref{Queue: t.session.queue, View: uint16(i + 1), QoS: 1})
+				refs = append(refs, t.ref(uint16(i+1), 1, true))
 			}
 		}
 	}

@@ -3,9 +3,11 @@ package localbroker
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/payload"
+	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
 // pull is a connection's hold on its persistent session's queue in the store. Only its writer uses it, but for readable.
@@ -51,7 +53,7 @@ func (c *conn) takeDurable(to []delivery, s *scratch) []delivery {
 func (c *conn) readMore() bool {
 	p := &c.pull
 	c.session.mu.Lock()
-	room := c.session.window.room(c.b.opts.MaxInflight)
+	room := c.session.window.room(c.window)
 	c.session.mu.Unlock()
 	if room <= 0 || !p.readable.Swap(false) {
 		return false
@@ -61,7 +63,7 @@ func (c *conn) readMore() bool {
 	}
 	n, err := c.b.opts.Store.Read(c.session.queue, p.after, p.buf[:min(room, maxPull)])
 	if err != nil {
-		c.kill(fmt.Errorf("read the session's queue: %w", err))
+		c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("read the session's queue: %w", err)})
 		return false
 	}
 	if n == 0 {
@@ -78,7 +80,7 @@ func (c *conn) fly(to []delivery, s *scratch) []delivery {
 	p, ses := &c.pull, c.session
 	first, n := len(to), 0
 	ses.mu.Lock()
-	for n < len(p.pending) && ses.window.room(c.b.opts.MaxInflight) > 0 && ses.window.fits(p.pending[n].Pos) {
+	for n < len(p.pending) && ses.window.room(c.window) > 0 && ses.window.fits(p.pending[n].Pos) {
 		to = append(to, ses.launch(&p.pending[n]))
 		n++
 	}
@@ -93,7 +95,7 @@ func (c *conn) fly(to []delivery, s *scratch) []delivery {
 
 // launch enters one delivery into the window and says how it is to be sent. The session's lock is held.
 func (s *session) launch(g *gateway.Delivery) delivery {
-	d := delivery{id: packetID(g.Pos), qos: max(g.QoS, 1), retain: g.Retain, dup: g.Pos <= s.sent}
+	d := delivery{id: packetID(g.Pos), pos: g.Pos, qos: max(g.QoS, 1), retain: g.Retain, dup: g.Pos <= s.sent}
 	if s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
 		s.crashDup--
 		d.dup = true
@@ -107,12 +109,16 @@ func (s *session) launch(g *gateway.Delivery) delivery {
 	return d
 }
 
-// load finds the message of a delivery. One that has none, such as a gap that the client has not asked for, counts as acknowledged.
+// load finds the message of a delivery. One that has none, such as a gap that the client has not asked for, or that has expired before it
+// was ever sent, counts as acknowledged.
 func (c *conn) load(d *delivery, g *gateway.Delivery, s *scratch) {
 	if d.release {
 		return
 	}
-	if d.msg = c.view(g); d.msg != nil {
+	if d.msg = c.view(g); d.msg != nil && c.fresh(d, g.Record) {
+		if c.terms != nil {
+			d.ids = c.identifiers(d.msg.Topic, g.View&gateway.ViewShared != 0)
+		}
 		return
 	}
 	d.skipped = true
@@ -122,6 +128,29 @@ func (c *conn) load(d *delivery, g *gateway.Delivery, s *scratch) {
 		c.session.window.finish(f)
 	}
 	c.session.mu.Unlock()
+}
+
+// fresh reports whether a delivery has not expired, and notes how long it still has. What may have been sent before is sent again all the
+// same: the client may be waiting for the rest of the exchange.
+func (c *conn) fresh(d *delivery, rec *gateway.Record) (ok bool) {
+	if !expires(d.msg) {
+		return true
+	}
+	if d.left, ok = remaining(d.msg, c.b.age(rec)); ok || d.dup {
+		return true
+	}
+	c.b.stats.dropped.Add(1)
+	return false
+}
+
+// age is how long ago a record came. One that was taken while nothing kept the clock right is at most as old as this start, because its
+// time says nothing.
+func (b *Broker) age(rec *gateway.Record) time.Duration {
+	now := b.opts.Now()
+	if rec.ClockUnset {
+		return min(now.Sub(rec.Time), now.Sub(b.began))
+	}
+	return now.Sub(rec.Time)
 }
 
 // view returns the message of a delivery. The messages of a batch mostly come one after the other, so they are made once.
@@ -147,7 +176,7 @@ func (c *conn) viewBatch(b *gateway.Batch, g *gateway.Delivery) *gateway.Message
 	if p.rec != g.Record {
 		p.rec, p.views = g.Record, payload.Messages(b, payload.MarksOf(g.Record))
 	}
-	if i := int(g.View) - 1; i >= 0 && i < len(p.views) {
+	if i := int(g.View&^gateway.ViewShared) - 1; i >= 0 && i < len(p.views) {
 		return p.views[i]
 	}
 	return nil

@@ -52,7 +52,7 @@ func (r *retained) set(topic string, m *message, limited bool) bool {
 		r.remove(topic, old)
 		return true
 	}
-	k := kept{m, limited}
+	k := kept{msg: m, limited: limited}
 	count, bytes := k.weigh()
 	oldCount, oldBytes := old.weigh()
 	count, bytes = count-oldCount, bytes-oldBytes
@@ -172,12 +172,13 @@ func (r *retained) stats() (count int, refused uint64) {
 }
 
 // restore takes over what the store has kept, also beyond limits that have become lower.
-func (r *retained) restore(list []*gateway.Message) {
-	for _, m := range list {
-		k := &kept{&message{Message: *m}, true}
+func (b *Broker) restoreRetained(list []gateway.PutRetained) {
+	r := &b.retained
+	for _, p := range list {
+		k := &kept{b.newMessage(p.Message, p.Time, false), true}
 		count, bytes := k.weigh()
 		r.count += count
 		r.bytes += bytes
-		r.insert(m.Topic, k)
+		r.insert(p.Message.Topic, k)
 	}
 }

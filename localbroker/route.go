@@ -14,6 +14,30 @@ import (
 type target struct {
 	session *session
 	qos     gateway.QoS // the highest of its subscriptions that match: overlapping ones deliver once (MQTT 3.1.1, 3.3.5)
+	retain  bool        // one of them wants the retain flag as published
+	ids     []uint32    // their identifiers
+	share   *share      // it was elected from a shared subscription; else nil
+	// own is what becomes of messages that the session itself has published, when one of the subscriptions does not want them; its session is
+	// nil when none does.
+	own *target
+}
+
+// merge adds a subscription of the target's session.
+func (t *target) merge(s *session, sub *gateway.Subscription) {
+	t.session = s
+	t.qos = max(t.qos, sub.QoS)
+	t.retain = t.retain || sub.RetainAsPublished
+	if sub.Identifier != 0 {
+		t.ids = append(t.ids, sub.Identifier)
+	}
+}
+
+// tag is what an item needs to know of the target.
+func (t *target) tag() *target {
+	if t.share == nil && len(t.ids) == 0 {
+		return nil
+	}
+	return t
 }
 
 // route is where the messages of one topic go. It is made once for each topic and generation of the subscriptions, shared, and never
@@ -22,6 +46,9 @@ type route struct {
 	topic    string
 	gen      uint64
 	sessions []target    // clean ones at any QoS; persistent ones too, which get QoS 0 through memory
+	shares   []*share    // of which one member each is elected for each message
+	special  bool        // resolve has something to do: there are shares, or sessions that do not want what is their own
+	dynamic  bool        // was made for one message: refs is not filled in
 	queues   []*QueueSub // each once, and of one owner's only the first
 	refs     [3][]gateway.Ref
 	barrier  bool
@@ -29,16 +56,47 @@ type route struct {
 }
 
 // durable reports whether a message of this QoS has durable consumers, from nobody's origin and without retain flag.
-func (r *route) durable(qos gateway.QoS) bool { return len(r.refs[qos]) > 0 }
+func (r *route) durable(qos gateway.QoS) bool { return len(r.refs[qos]) > 0 || r.special && qos > 0 }
+
+// empty reports whether nobody gets messages of this topic.
+func (r *route) empty() bool { return len(r.sessions)+len(r.shares)+len(r.queues) == 0 }
+
+// resolve returns where one message goes that from has published, nil if it is no session: members of shared subscriptions are elected, and
+// subscriptions left out that do not want what is their own (MQTT 5, 3.8.3.1).
+func (r *route) resolve(from *session) *route {
+	if !r.special {
+		return r
+	}
+	one := &route{topic: r.topic, gen: r.gen, queues: r.queues, barrier: r.barrier, noRetain: r.noRetain, dynamic: true}
+	one.sessions = make([]target, 0, len(r.sessions)+len(r.shares))
+	for _, t := range r.sessions {
+		if t.session == from && t.own != nil {
+			t = *t.own
+		}
+		if t.session != nil {
+			one.sessions = append(one.sessions, t)
+		}
+	}
+	for _, sh := range r.shares {
+		if t, ok := sh.elect(r.topic, nil); ok {
+			one.sessions = append(one.sessions, t)
+		}
+	}
+	return one
+}
 
 // findRoute matches a topic, which must be valid.
 func (t *tree) findRoute(topic string) *route {
 	r := &route{topic: topic}
 	var queues []ranked
 	r.gen = t.match(topic, func(s *subscriber) {
-		if s.session != nil {
-			r.addSession(s.session, s.sub.QoS)
-		} else {
+		switch {
+		case s.session != nil:
+			r.addSession(s.session, &s.sub)
+		case s.share != nil:
+			r.shares = append(r.shares, s.share)
+			r.special = true
+		default:
 			queues = append(queues, ranked{s.queue, s.queue.rank(s.sub.Filter)})
 		}
 	})
@@ -66,14 +124,22 @@ func (q *QueueSub) rank(filter string) int {
 	return 0
 }
 
-func (r *route) addSession(s *session, qos gateway.QoS) {
-	for i := range r.sessions {
-		if r.sessions[i].session == s {
-			r.sessions[i].qos = max(r.sessions[i].qos, qos)
-			return
-		}
+func (r *route) addSession(s *session, sub *gateway.Subscription) {
+	i := slices.IndexFunc(r.sessions, func(t target) bool { return t.session == s })
+	if i < 0 {
+		i = len(r.sessions)
+		r.sessions = append(r.sessions, target{})
 	}
-	r.sessions = append(r.sessions, target{s, qos})
+	t := &r.sessions[i]
+	switch {
+	case sub.NoLocal && t.own == nil:
+		own := *t
+		own.ids = slices.Clone(t.ids)
+		t.own, r.special = &own, true
+	case !sub.NoLocal && t.own != nil:
+		t.own.merge(s, sub)
+	}
+	t.merge(s, sub)
 }
 
 func (r *route) addQueue(q *QueueSub) {
@@ -103,10 +169,18 @@ func (r *route) to(qos gateway.QoS, retain bool, origin string) []gateway.Ref {
 	}
 	for _, t := range r.sessions {
 		if eff := min(qos, t.qos); eff > 0 && t.session.queue != 0 {
-			refs = append(refs, gateway.Ref{Queue: t.session.queue, QoS: eff})
+			refs = append(refs, t.ref(0, eff, retain))
 		}
 	}
 	return refs
+}
+
+// ref gives a record, or one message of a batch, to the target's queue.
+func (t *target) ref(view uint16, qos gateway.QoS, retain bool) gateway.Ref {
+	if t.share != nil {
+		view |= gateway.ViewShared
+	}
+	return gateway.Ref{Queue: t.session.queue, View: view, QoS: qos, Retain: retain && t.retain}
 }
 
 // The routes that are kept: few for each connection, which are found without a lock, and many for all.

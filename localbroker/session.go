@@ -17,13 +17,16 @@ type session struct {
 	user  string
 	queue gateway.QueueID
 
-	// inbound holds the ids of QoS 2 messages received and not yet released. Only the reader of the connection uses it; the client's turn
-	// hands it to the next one.
-	inbound map[uint16]struct{}
+	// inbound holds the ids of QoS 2 messages received and not yet released, and whether they came over the present connection. Only the
+	// reader of the connection uses it; the client's turn hands it to the next one.
+	inbound map[uint16]bool
 
 	mu       sync.Mutex
-	conn     *conn // nil while offline
+	conn     *conn         // nil while offline
+	expiry   time.Duration // how long the client wants the session to be kept after the connection; negative: for ever
 	subs     map[string]gateway.Subscription
+	subGen   uint64          // rises with every change of subs
+	flying   map[uint64]item // what of shared subscriptions is in flight through memory, by position
 	out      outqueue
 	window   window
 	sent     uint64              // highest position that was ever sent: what comes again up to here carries DUP
@@ -43,6 +46,7 @@ func (s *session) persistent() bool { return s.queue != 0 }
 type outcome struct {
 	wake    *conn // its writer has something new to do
 	pressed bool  // the queue is long: wait a moment if you can
+	gone    bool  // there is no connection, and the message was not taken
 	dropped int
 }
 
@@ -51,7 +55,8 @@ func (s *session) offer(it item) (o outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil {
-		return o // what is not durable is not kept for somebody who is away
+		o.gone = true // what is not durable is not kept for somebody who is away
+		return o
 	}
 	limits := &s.conn.b.opts
 	idle := s.out.live == 0
@@ -118,18 +123,21 @@ func (s *session) attach(c *conn) {
 	defer s.mu.Unlock()
 	s.conn = c
 	s.offline = time.Time{}
-	s.out, s.window = outqueue{}, window{}
+	s.out, s.window, s.flying = outqueue{}, window{}, nil
 	s.stalled = false
 }
 
-// detach takes the connection away, and with it what waits in memory: QoS 0 of a persistent session, everything of a clean one.
-func (s *session) detach(now time.Time) {
+// detach takes the connection away, and with it what waits in memory: QoS 0 of a persistent session, everything of a clean one. It returns
+// what others who share a subscription may have instead.
+func (s *session) detach(now time.Time) (shared []item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	shared = s.unshared()
 	s.conn = nil
 	s.offline = now
-	s.out, s.window = outqueue{}, window{}
+	s.out, s.window, s.flying = outqueue{}, window{}, nil
 	s.advanced()
+	return shared
 }
 
 // subscriptions returns how many subscriptions the session has.
@@ -144,7 +152,7 @@ func (s *session) matches(topic string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for filter := range s.subs {
-		if packet.Match(filter, topic) {
+		if _, rest, _ := packet.SplitShare(filter); packet.Match(rest, topic) {
 			return true
 		}
 	}

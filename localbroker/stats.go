@@ -16,12 +16,13 @@ type counters struct {
 	dropped           atomic.Uint64
 	refused           atomic.Uint64
 	malformed         atomic.Uint64
+	sharing           atomic.Int64 // subscriptions beyond the first of each shared one
 }
 
 // Stats returns a snapshot of the broker's figures.
 func (b *Broker) Stats() gateway.BrokerStats {
 	st := gateway.BrokerStats{
-		Subscriptions: b.tree.subscriptions(),
+		Subscriptions: b.tree.subscriptions() + int(b.stats.sharing.Load()),
 		Received:      b.stats.received.Load(),
 		Sent:          b.stats.sent.Load(),
 		BytesIn:       b.stats.bytesIn.Load(),
@@ -48,7 +49,7 @@ type ClientInfo struct {
 	ID            string
 	User          string
 	Remote        string    // address and port; "" while offline
-	Version       string    // of MQTT: "3.1", "3.1.1"; "" while offline
+	Version       string    // of MQTT: "3.1", "3.1.1", "5"; "" while offline
 	Persistent    bool      // the session outlives its connection
 	Since         time.Time // connected, or offline, since then
 	Subscriptions int

@@ -28,6 +28,8 @@ var suite = []struct {
 	{"RetainedQoS0SurvivesAnOrderedRestart", suiteRetainedZero},
 	{"SubscriptionsSurviveACrash", suiteSubscriptions},
 	{"WillsOfACrashArePublishedOnce", suiteWills},
+	{"WillsWaitForTheirDelayAcrossACrash", suiteDelayedWills},
+	{"SessionsOfMQTT5EndAsTheyWereToAcrossACrash", suiteEndedByCrash},
 	{"CleanSessionEndsTheStoredOne", suiteCleanEndsStored},
 	{"ASessionOfAnotherUserIsNotResumed", suiteOtherUser},
 	{"BatchesReachSessionsAndQueues", suiteBatches},

@@ -103,7 +103,7 @@ func (b *bubble) say(c net.Conn, data []byte) {
 
 func (b *bubble) hear(c net.Conn, n int) []byte {
 	b.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(24 * time.Hour)) // fake time would pass for ever while nothing comes
+	_ = c.SetReadDeadline(time.Now().Add(48 * time.Hour)) // fake time would pass for ever while nothing comes
 	defer c.SetReadDeadline(time.Time{})
 	buf := make([]byte, n)
 	for got := 0; got < n; {
@@ -393,7 +393,7 @@ func TestASlowSubscriberIsWaitedFor(t *testing.T) {
 // What a board without a clock has noted must not end a session before its client could come back.
 func TestASessionThatLooksOldGetsAnHourAfterAStart(t *testing.T) {
 	disk := newImage()
-	disk.sessions[1] = &gateway.SessionState{PutSession: gateway.PutSession{Queue: 1, ClientID: "s", Disconnected: time.Unix(0, 0)}}
+	disk.sessions[1] = &gateway.SessionState{PutSession: gateway.PutSession{Queue: 1, ClientID: "s", Expiry: -1, Disconnected: time.Unix(0, 0)}}
 	disk.names["session/s"] = 1
 	synctest.Test(t, func(t *testing.T) {
 		store := openMemStore(disk)

@@ -25,7 +25,7 @@ type transit struct {
 func newTransit(r *route, rec *gateway.Record, m *message) *transit {
 	t := &transit{rec: rec, route: r, msg: m, keep: m.Retain && !r.noRetain}
 	t.to = r.refs[m.QoS]
-	if m.Retain || rec.Origin != "" {
+	if r.dynamic || m.Retain || rec.Origin != "" {
 		t.to = r.to(m.QoS, m.Retain, rec.Origin)
 	}
 	return t
@@ -83,7 +83,7 @@ func (b *Broker) retain(t *transit) {
 		done = nil // coalesced by the store; nobody waits
 	}
 	if kept {
-		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.PutRetained{Message: &t.msg.Message}}}, done)
+		b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.PutRetained{Message: &t.msg.Message, Time: t.rec.Time}}}, done)
 	} else if done != nil {
 		t.owed++
 	}
@@ -102,7 +102,7 @@ func (b *Broker) passAfterCommit(t *transit) {
 		b.retained.order.Lock()
 		defer b.retained.order.Unlock()
 		if b.setRetained(t) && t.persist {
-			t.ops = append(t.ops, gateway.PutRetained{Message: &t.msg.Message})
+			t.ops = append(t.ops, gateway.PutRetained{Message: &t.msg.Message, Time: t.rec.Time})
 		}
 	}
 	t.change = gateway.Change{To: t.to, Ops: t.ops, Barrier: true}

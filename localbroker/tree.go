@@ -9,14 +9,17 @@ import (
 	"github.com/tidegate/tidegate/gateway"
 )
 
-// subscriber is one subscription at its filter's place in the tree: of a session, or of a queue inside the process.
+// subscriber is one subscription at its filter's place in the tree: of a session, of those who share one, or of a queue inside the process.
 type subscriber struct {
 	session *session
+	share   *share
 	queue   *QueueSub
 	sub     gateway.Subscription
 }
 
-func (s *subscriber) same(o *subscriber) bool { return s.session == o.session && s.queue == o.queue }
+func (s *subscriber) same(o *subscriber) bool {
+	return s.session == o.session && s.share == o.share && s.queue == o.queue
+}
 
 // node is one level of the filters; the wildcards are levels named "+" and "#".
 type node struct {
@@ -29,7 +32,10 @@ type tree struct {
 	mu    sync.RWMutex
 	root  node
 	count int
-	gen   atomic.Uint64 // rises with every change, after it: what was matched under an older one has to be matched again
+	// mayReceive is asked before a session's messages of a topic are routed to it; nil: it may.
+	mayReceive func(s *session, topic string) bool
+
+	gen atomic.Uint64 // rises with every change, after it: what was matched under an older one has to be matched again
 }
 
 // add adds a subscription, or replaces that of the same subscriber to the same filter (MQTT 3.1.1, 3.8.4-3). It reports

@@ -28,6 +28,9 @@ const (
 type delivery struct {
 	msg     *gateway.Message
 	encoded *message // msg's, when it came through memory
+	ids     []uint32 // subscription identifiers
+	pos     uint64   // in the store's queue, or of the window when it came through memory
+	left    uint32   // seconds until the message expires, if it does
 	id      uint16
 	qos     gateway.QoS
 	retain  bool
@@ -161,6 +164,13 @@ func (c *conn) encode(buf []byte, s *scratch) []byte {
 		case d.skipped:
 		case d.release:
 			buf = packet.AppendAck(buf, packet.TypePubrel, d.id)
+		case c.terms != nil:
+			var ok bool
+			if buf, ok = c.encode5(buf, &s.publishing, d); !ok {
+				c.discard(d)
+				break
+			}
+			sent++
 		default:
 			buf = s.publishing.append(buf, c.version, d)
 			sent++
@@ -178,20 +188,31 @@ func (s *session) take(to []delivery, bytes int) []delivery {
 	if s.conn == nil {
 		return to
 	}
-	limit := s.conn.b.opts.MaxInflight
+	b, limit := s.conn.b, s.conn.window
 	for len(to) < maxGather && bytes > 0 {
 		it, ok := s.out.peek()
 		if !ok {
 			break
 		}
 		d := delivery{msg: &it.msg.Message, encoded: it.msg, qos: it.qos, retain: it.retain}
+		if expires(d.msg) {
+			if d.left, ok = remaining(d.msg, b.opts.Now().Sub(it.msg.came())); !ok { // MQTT-3.3.2-5
+				s.out.pop()
+				b.stats.dropped.Add(1)
+				continue
+			}
+		}
 		if it.qos > 0 {
 			if s.window.room(limit) <= 0 {
 				break
 			}
 			s.sent++
 			s.window.push(s.sent, sentStage(it.qos))
-			d.id = packetID(s.sent)
+			d.id, d.pos = packetID(s.sent), s.sent
+		}
+		if it.to != nil {
+			d.ids = it.to.ids
+			s.fly(&it)
 		}
 		bytes -= len(it.msg.Topic) + len(it.msg.Payload)
 		s.out.pop()
@@ -207,16 +228,39 @@ func (s *scratch) free() {
 		s.buf = nil
 	}
 	s.publishing.packet.Payload = nil
+	letGo(&s.publishing.packet.Props)
 	scratches.Put(s)
 }
 
-// ack answers a packet with four bytes, now or when the answers before it may leave.
-func (c *conn) ack(kind packet.Type, id uint16) {
-	if c.acks.waiting.Load() == 0 {
-		c.rd.early = packet.AppendAck(c.rd.early, kind, id)
+// discard ends a delivery that the client does not take: as if it had been completed (MQTT-3.1.2-25).
+func (c *conn) discard(d *delivery) {
+	c.b.stats.dropped.Add(1)
+	c.log.Debug("message is larger than the client takes, it is not sent", "topic", d.msg.Topic, "limit", c.terms.limit)
+	if d.qos == 0 {
 		return
 	}
-	c.reserve(slot{kind: kind, id: id})
+	s := c.session
+	s.mu.Lock()
+	if f := s.window.find(d.id); f != nil {
+		s.window.finish(f)
+	}
+	delete(s.flying, d.pos)
+	s.mu.Unlock()
+	if d.encoded == nil {
+		c.b.opts.Store.Ack(s.queue, d.pos)
+	}
+}
+
+// ack answers a packet with four bytes, now or when the answers before it may leave.
+func (c *conn) ack(kind packet.Type, id uint16) { c.ackCode(kind, id, packet.ReasonSuccess) }
+
+// ackCode is ack with a reason code, which only clients of MQTT 5 are sent.
+func (c *conn) ackCode(kind packet.Type, id uint16, code packet.ReasonCode) {
+	if c.acks.waiting.Load() == 0 {
+		c.rd.early = packet.AppendAckCode(c.rd.early, kind, id, code)
+		return
+	}
+	c.reserve(slot{kind: kind, id: id, code: code})
 }
 
 // reserve keeps the place of an answer and returns its number, for settle.
@@ -232,7 +276,7 @@ func (c *conn) reserve(s slot) uint64 {
 func (c *conn) settle(number uint64) func(error) {
 	return func(err error) {
 		if err != nil {
-			c.kill(fmt.Errorf("store: %w", err))
+			c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("store: %w", err)})
 		} else if c.acks.complete(number) {
 			c.wake()
 		}

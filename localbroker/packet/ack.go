@@ -41,6 +41,14 @@ func AppendAck(dst []byte, kind Type, id uint16) []byte {
 	return append(dst, kind.first(), 2, byte(id>>8), byte(id))
 }
 
+// AppendAckCode appends an acknowledgement with a reason code and no properties. Only MQTT 5 has codes other than success.
+func AppendAckCode(dst []byte, kind Type, id uint16, code ReasonCode) []byte {
+	if code == ReasonSuccess {
+		return AppendAck(dst, kind, id)
+	}
+	return append(dst, kind.first(), 3, byte(id>>8), byte(id), byte(code))
+}
+
 // reason reads the reason code and properties that end the acknowledgements, DISCONNECT
 // and AUTH of MQTT 5. If they are missing, that stands for success without
 // properties; in all but AUTH the properties alone may be missing (sections 3.4.2.1,

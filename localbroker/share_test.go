@@ -1,0 +1,96 @@
+package localbroker_test
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// Members of a shared subscription come, take messages, confirm none and leave. One stays: in the end it has had every message, each once.
+func TestSharedSubscriptionLosesNothingWhileMembersComeAndGo(t *testing.T) {
+	for name, newHost := range map[string]func() host{
+		"reference": func() host { return &memHost{} },
+		"buffer":    func() host { return &bufferHost{} },
+	} {
+		for _, expiry := range []uint32{0, 1000} {
+			t.Run(fmt.Sprint(name, " expiry ", expiry), func(t *testing.T) { shareComeAndGo(t, newHost(), expiry) })
+		}
+	}
+}
+
+func shareComeAndGo(t *testing.T, h host, expiry uint32) {
+	const messages = 400
+	r := startOn(t, h)
+	stays := r.clean("stays")
+	stays.subscribe("$share/g/load", 1)
+	var members, publisher sync.WaitGroup
+	for i := range 3 {
+		members.Go(func() { r.comeAndGo(fmt.Sprint("m", i), expiry) })
+	}
+	gone := make(chan struct{})
+	go func() {
+		members.Wait()
+		close(gone)
+	}()
+	publisher.Go(func() { publishUntil(r.clean("p"), messages, gone) })
+	seen := map[string]int{}
+	for len(seen) < messages+1 { // "end" is the last one
+		if m := stays.nextPublish(); string(m.Payload) != "more" {
+			seen[string(m.Payload)]++
+		}
+	}
+	publisher.Wait()
+	for payload, n := range seen {
+		if n != 1 {
+			t.Errorf("message %s came %d times", payload, n)
+		}
+	}
+}
+
+// publishUntil publishes numbered messages, then more until the members are gone, so that none waits in vain, and one for the end.
+func publishUntil(p *raw, messages int, gone <-chan struct{}) {
+	publish := func(payload string) {
+		p.publish("load", payload, 1, 1, false)
+		p.next()
+	}
+	for i := range messages {
+		publish(strconv.Itoa(i))
+	}
+	for {
+		select {
+		case <-gone:
+			publish("end")
+			return
+		default:
+			publish("more")
+		}
+	}
+}
+
+// comeAndGo is a member that takes three messages at a time and confirms none. At last its session ends.
+func (r *rig) comeAndGo(id string, expiry uint32) {
+	connect := func(clean bool, expiry uint32) *raw {
+		c := r.dial()
+		c.version = packet.V5
+		c.connect(&packet.Connect{Version: packet.V5, ClientID: id, CleanStart: clean, Props: packet.Properties{
+			SessionExpiry: packet.Some(expiry), ReceiveMaximum: packet.Some[uint16](3),
+		}})
+		c.next()
+		return c
+	}
+	s := packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: "$share/g/load", QoS: 1}}}
+	for range 8 {
+		c := connect(false, expiry)
+		c.write(s.Append(nil, packet.V5))
+		for range 1 + 3 {
+			c.next()
+		}
+		c.close()
+	}
+	c := connect(true, 0)
+	c.send("e0 00")
+	c.closed()
+}
