@@ -133,11 +133,11 @@ print([s.next().payload.decode() for _ in range(2)], [t.next().payload.decode() 
 s.stop()
 p.c.publish('b', 'while away', qos=2).wait_for_publish()
 s = Client('s', clean=False, SessionExpiryInterval=100)
-m = s.next(); print(m.payload.decode(), m.qos)
+m = s.next(); print(m.payload.decode(), m.qos, bool(m.dup))
 again = Client('s', clean=False)
 print(s.next()[1])
 `)
-	for _, line := range []string{"Granted QoS 1 Granted QoS 2", "['0', '2'] ['1', '3']", "while away 2", "Session taken over"} {
+	for _, line := range []string{"Granted QoS 1 Granted QoS 2", "['0', '2'] ['1', '3']", "while away 2 False", "Session taken over"} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("%q is missing in:\n%s", line, got)
 		}

@@ -174,13 +174,8 @@ func TestMQTT5Subscribe(t *testing.T) {
 			s< 90 * 00 01 00 | 01
 			p> CONNECT
 			p< CONNACK
-			t> 10 * 00 04 'MQTT' 05 02 00 00 | 05 11 00 00 00 64 | 00 01 't'
-			t< CONNACK
-			t> 82 * 00 01 00 | 00 01 'a' 01
-			t< 90 * 00 01 00 | 01
 			p> 33 * 00 01 'a' 00 01 00 'x'
 			s< 33 * 00 01 'a' 00 01 00 'x'
-			t< 32 * 00 01 'a' 00 01 00 'x'
 			p> 32 * 00 01 'a' 00 02 00 'x'
 			s< 32 * 00 01 'a' 00 02 00 'x'`},
 		{clause: "MQTT-3.3.1-9 MQTT-3.3.1-10 MQTT-3.3.1-11 MQTT-3.8.4-4", name: "retain handling", steps: `
