@@ -54,6 +54,8 @@ type BrokerStats struct {
 	Dropped       uint64 // deliveries dropped by a session's limit
 	Refused       uint64 // connections refused: bad credentials, limits, protocol errors before CONNACK
 	Malformed     uint64 // connections closed for a protocol error
+	Denied        uint64 // messages and wills dropped because their client may not publish to the topic
+	Limited       uint64 // of Refused: logins not looked at after too many wrong passwords
 }
 
 // BridgeStats is a snapshot of one upstream.

@@ -46,6 +46,10 @@ type Broker struct {
 	shares   map[string]*share // by whole filter; changed with routing held alone
 	soon     chan struct{}     // something is due earlier than was known
 
+	rules      atomic.Uint64 // version of what Options.Access says
+	askedSince atomic.Uint64 // records from here on were routed by these rules
+	logins     *logins
+
 	mu       sync.Mutex // of what follows
 	clients  map[string]*client
 	sessions int // persistent ones
@@ -62,7 +66,7 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Broker{
+	b := &Broker{
 		opts:     o,
 		log:      o.Logger,
 		ready:    make(chan struct{}),
@@ -73,7 +77,12 @@ func New(o Options) (*Broker, error) {
 		shares:   make(map[string]*share),
 		soon:     make(chan struct{}, 1),
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
-	}, nil
+		logins:   newLogins(),
+	}
+	if o.Access != nil {
+		b.tree.mayReceive = b.mayReceive
+	}
+	return b, nil
 }
 
 // Ready is closed when Run has recovered the sessions. Messages published before that would miss them and are refused; listeners wait.
@@ -104,7 +113,10 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.takeUpWills(rec.Wills) // before a client can come back with a new one
 	b.look(b.opts.Now())
 	close(b.ready)
+	var sys sync.WaitGroup
+	sys.Go(func() { b.publishSys(ctx) })
 	b.tend(ctx)
+	sys.Wait()
 	b.stop()
 	return nil
 }

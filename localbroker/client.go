@@ -175,6 +175,7 @@ func (b *Broker) restore(rec *gateway.Recovered) {
 	var stamp gateway.Record // for nobody: to learn where the numbers of this start begin
 	b.opts.Store.Commit(&gateway.Change{Record: &stamp}, nil)
 	b.firstSeq = stamp.Seq
+	b.askedSince.Store(b.firstSeq) // the rules may have changed while the process was away
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.opts.Now()

@@ -49,6 +49,10 @@ type conn struct {
 	limit     int              // bytes of the next packet
 	patience  time.Duration    // for slow subscribers, left since the last read
 
+	login      proof     // how the client has logged in
+	saidDenied time.Time // when a denied message was last told in the log
+	unsaid     int       // denied messages since then
+
 	in     inbuf
 	rd     *reading // while packets are handled
 	routes map[string]*route
@@ -83,6 +87,9 @@ type reading struct {
 	sink    sink
 	raw     []byte // the packet being handled, for the log
 	count   uint64 // PUBLISH packets received
+	payload uint64 // bytes of theirs
+	packets uint64 // of any kind received
+	answers uint64 // packets that these are answered by
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -223,6 +230,10 @@ func (c *conn) consume(ctx context.Context) error {
 		}
 		c.rd.raw = c.rd.raw[:n]
 		c.in.skip(n)
+		c.rd.packets++
+		if isAnswered(frame) {
+			c.rd.answers++
+		}
 		err = c.handle(ctx, frame)
 		if err == nil && len(c.rd.sink.pressed) > 0 {
 			err = c.yield()
@@ -271,12 +282,27 @@ func (c *conn) flush() {
 	rd := c.rd
 	if rd.count > 0 {
 		c.b.stats.received.Add(rd.count)
-		rd.count = 0
+		c.b.stats.payloadIn.Add(rd.payload)
+		rd.count, rd.payload = 0, 0
 	}
+	c.b.stats.packetsIn.Add(rd.packets)
+	c.b.stats.answers.Add(rd.answers)
+	rd.packets, rd.answers = 0, 0
 	c.settlePubacks()
 	rd.sink.flush(c.b)
 	c.answer(rd.more)
 	rd.more = false
+}
+
+// isAnswered reports whether a packet is answered by one of ours.
+func isAnswered(f packet.Frame) bool {
+	switch f.Type() {
+	case packet.TypePublish:
+		return f.First&0x06 != 0 // QoS above 0
+	case packet.TypePuback, packet.TypePubcomp, packet.TypeDisconnect:
+		return false
+	}
+	return true
 }
 
 // awaitRoom stops reading while too many answers wait for the store, or for a client that does not read them.

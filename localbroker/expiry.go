@@ -125,6 +125,7 @@ func (b *Broker) tendClient(id string, cl *client, now time.Time) {
 	}
 	if s != nil && s.over(now, &b.opts) {
 		b.dropSession(cl, nil)
+		b.stats.expired.Add(1)
 		b.log.Info("session expired", "client", id, "after", b.opts.lifetime(s.expiry))
 	}
 }

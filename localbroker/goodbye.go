@@ -26,6 +26,9 @@ var goodbyes = [...]struct {
 	{errTakenOver, packet.ReasonSessionTakenOver},
 	{errKeepAlive, packet.ReasonKeepAliveTimeout},
 	{errShutdown, packet.ReasonServerShuttingDown},
+	{errUserGone, packet.ReasonNotAuthorized},
+	{errPasswordChanged, packet.ReasonNotAuthorized},
+	{errMayNotSubscribe, packet.ReasonNotAuthorized},
 }
 
 // disconnectCode returns the reason code for the end of a connection. It is false when the client, or the network, has ended it.

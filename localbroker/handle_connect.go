@@ -33,6 +33,7 @@ func (c *conn) handleConnect(ctx context.Context, f packet.Frame) error {
 	if err := c.enter(ctx, &p); err != nil {
 		return c.refuse(err)
 	}
+	c.b.stats.connects.Add(1)
 	c.limit = c.b.opts.MaxPacket
 	// Half as long again as the keep alive (MQTT 3.1.1, 3.1.2-24). None at all is meant by 0.
 	c.idle = time.Duration(c.keepAlive) * 1500 * time.Millisecond
@@ -115,10 +116,10 @@ func (c *conn) authenticate(ctx context.Context, p *packet.Connect) error {
 	case auth == nil && c.lo.AllowAnonymous:
 		p.Username.Value = "" // nobody has checked it
 		return nil
-	case auth == nil || !auth.Authenticate(ctx, p.Username.Value, p.Password):
-		return refused(packet.ReasonBadUserNameOrPassword, "user %q is not known, or the password is wrong", p.Username.Value)
+	case auth == nil:
+		return refused(packet.ReasonBadUserNameOrPassword, "user %q is not known", p.Username.Value)
 	}
-	return nil
+	return c.logIn(ctx, p.Username.Value, p.Password)
 }
 
 // enter makes this the client's one connection and opens its session. The CONNACK is on its way when enter returns without an error.
@@ -135,6 +136,9 @@ func (c *conn) enter(ctx context.Context, p *packet.Connect) error {
 		return refused(packet.ReasonQuotaExceeded, "%w", err)
 	}
 	c.b.register(cl, c)
+	if err := c.b.loginLost(c); err != nil { // Reauthorize may have been just too early to see the connection
+		c.kill(err)
+	}
 	c.keepWill(p.Will)
 	c.polite.Store(p.Version == packet.V5)
 	return nil

@@ -15,6 +15,7 @@ func (c *conn) handlePublish(f packet.Frame) error {
 		return err
 	}
 	c.rd.count++
+	c.rd.payload += uint64(len(p.Payload))
 	if c.terms != nil {
 		if err := c.admit5(p); err != nil {
 			return err
@@ -23,6 +24,13 @@ func (c *conn) handlePublish(f packet.Frame) error {
 	r, err := c.route(p.Topic)
 	if err != nil {
 		return c.refusePublish(p, err)
+	}
+	if r.denied {
+		c.denied(r.topic)
+		if c.terms != nil && !c.repeats(p) {
+			c.answerRefused(p, packet.ReasonNotAuthorized, errMayNotPublish)
+			return nil
+		} // else it goes on to nowhere, and is answered
 	}
 	if p.QoS == packet.QoS2 {
 		return c.receiveOnce(p, r)
@@ -64,20 +72,32 @@ func (c *conn) refusePublish(p *packet.Publish, reason error) error {
 		return reason
 	}
 	c.log.Warn("message refused", "topic", string(p.Topic), "reason", reason)
-	ack := packet.Ack{Kind: packet.TypePuback, ID: p.ID, Code: packet.ReasonNotAuthorized}
+	code := packet.ReasonNotAuthorized
 	var broken *brokenRule
 	if errors.As(reason, &broken) && broken.code.Failed() {
-		ack.Code = broken.code
+		code = broken.code
 	}
+	c.answerRefused(p, code, reason)
+	return nil
+}
+
+// repeats reports whether a QoS 2 message was taken before: it is over only when the client releases it.
+func (c *conn) repeats(p *packet.Publish) bool {
+	_, again := c.session.inbound[p.ID]
+	return p.QoS == packet.QoS2 && again
+}
+
+// answerRefused tells a client of MQTT 5 that its message was not taken, and why. At QoS 0 there is no answer.
+func (c *conn) answerRefused(p *packet.Publish, code packet.ReasonCode, reason error) {
+	ack := packet.Ack{Kind: packet.TypePuback, ID: p.ID, Code: code}
 	switch p.QoS {
 	case packet.QoS0:
-		return nil
+		return
 	case packet.QoS2:
 		ack.Kind = packet.TypePubrec
 	}
 	c.explainTo(&ack.Props, reason.Error(), func() int { return len(ack.Append(nil, packet.V5)) })
 	c.reserve(slot{kind: ack.Kind, data: ack.Append(nil, packet.V5)})
-	return nil
 }
 
 // taken is the reason code of a message that was taken.
@@ -101,7 +121,11 @@ func (c *conn) route(topic []byte) (*route, error) {
 		}
 	}
 	if r == nil || r.gen != gen {
-		r = c.b.routes.find(&c.b.tree, string(topic))
+		if c.b.rights(c.session).MayPublish(string(topic)) {
+			r = c.b.routes.find(&c.b.tree, string(topic))
+		} else {
+			r = nowhere(topic, gen)
+		}
 		if c.routes == nil || len(c.routes) >= maxConnRoutes {
 			c.routes = make(map[string]*route)
 		}
@@ -130,6 +154,9 @@ func (c *conn) newMessage(r *route, p *packet.Publish) *message {
 	if c.terms != nil {
 		if m.Properties = propertiesOf(&p.Props); expires(&m.Message) {
 			m.arrived(c.b.opts.Now())
+		}
+		if r.replies {
+			c.checkResponse(m.Properties)
 		}
 	}
 	return m

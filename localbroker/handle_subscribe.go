@@ -51,6 +51,8 @@ func (c *conn) refuseFilter(filter string, more int) (packet.ReasonCode, string)
 		return packet.ReasonTopicFilterInvalid, "a shared subscription is $share/name/filter, without wildcards in the name [MQTT-4.8.2-2]"
 	case !levelsFit(filter):
 		return packet.ReasonTopicFilterInvalid, "too many levels"
+	case !c.maySubscribe(rest):
+		return packet.ReasonNotAuthorized, "the client may not receive anything that it matches"
 	case c.session.subscriptions()+more >= c.b.opts.MaxSubscriptions && !c.session.has(filter):
 		return packet.ReasonQuotaExceeded, "the session has too many subscriptions, raise max_subscriptions"
 	}
@@ -108,10 +110,13 @@ func greets(sub gateway.Subscription, existed bool) bool {
 // replay sends the retained messages of a new subscription: through memory, or for QoS 1 and 2 of a persistent session as changes to be
 // committed, so that they are not lost with the connection.
 func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change) []*gateway.Change {
-	s, now := c.session, c.b.opts.Now()
+	s, now, may := c.session, c.b.opts.Now(), c.b.rights(c.session)
 	var to target
 	to.merge(s, &sub)
 	c.b.retained.match(sub.Filter, func(m *message) {
+		if !may.MayReceive(m.Topic) {
+			return
+		}
 		came := now
 		if expires(&m.Message) {
 			came = m.came()

@@ -125,6 +125,7 @@ func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, 
 		nc.Close()
 		return
 	}
+	b.stats.sockets.Add(1)
 	c.writers = conns
 	conns.Go(func() {
 		defer b.untrack(c)

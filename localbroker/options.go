@@ -22,9 +22,15 @@ type Authenticator interface {
 type Options struct {
 	Store  Store
 	Auth   Authenticator    // nil: nobody but anonymous clients can log in
+	Access Authorizer       // nil: everybody may do everything but publish below $
 	Logger *slog.Logger     // nil: nothing is logged
 	Now    func() time.Time // nil: time.Now
 	Topics gateway.Topics   // base of the gateway's own topics; a session's gaps are told below it
+
+	Version     string        // for $SYS/broker/version
+	SysInterval time.Duration // between two publications of the figures below $SYS/broker; 0: they are not published
+	// Stored tells how many messages wait for persistent sessions, and their bytes, for $SYS/broker; nil: not known. It must not wait.
+	Stored func() (messages, bytes uint64)
 
 	MaxConnections    int           // connections in all, 900: the serial library fails beyond descriptor 1023
 	MaxPerAddress     int           // connections from one IP address, half of MaxConnections
@@ -75,6 +81,9 @@ type QueueSub struct {
 	Exclude []string // what does not, although a filter matches
 	// Barrier commits a record before its publisher is answered, and before the consumer sees it.
 	Barrier bool
+	// Replies tells that the consumer answers to the response topics of messages (MQTT 5, 4.10) with the gateway's own rights: those that the
+	// sender may not publish to himself are taken out.
+	Replies bool
 	// NoRetain keeps messages on these topics from becoming retained messages. They go into the queue with their retain flag, so
 	// that the consumer can refuse them.
 	NoRetain bool

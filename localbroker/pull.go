@@ -157,6 +157,9 @@ func (b *Broker) age(rec *gateway.Record) time.Duration {
 func (c *conn) view(g *gateway.Delivery) *gateway.Message {
 	switch body := g.Record.Body.(type) {
 	case *gateway.Message:
+		if c.b.withdrawn(c.session, g.Record, body.Topic) {
+			return nil
+		}
 		return body
 	case *gateway.Batch:
 		return c.viewBatch(body, g)
@@ -176,7 +179,7 @@ func (c *conn) viewBatch(b *gateway.Batch, g *gateway.Delivery) *gateway.Message
 	if p.rec != g.Record {
 		p.rec, p.views = g.Record, payload.Messages(b, payload.MarksOf(g.Record))
 	}
-	if i := int(g.View&^gateway.ViewShared) - 1; i >= 0 && i < len(p.views) {
+	if i := int(g.View&^gateway.ViewShared) - 1; i >= 0 && i < len(p.views) && !c.b.withdrawn(c.session, g.Record, p.views[i].Topic) {
 		return p.views[i]
 	}
 	return nil

@@ -53,6 +53,8 @@ type route struct {
 	refs     [3][]gateway.Ref
 	barrier  bool
 	noRetain bool
+	replies  bool // one of the queues answers to response topics with the gateway's rights
+	denied   bool // to nobody: the client may not publish here
 }
 
 // durable reports whether a message of this QoS has durable consumers, from nobody's origin and without retain flag.
@@ -67,7 +69,7 @@ func (r *route) resolve(from *session) *route {
 	if !r.special {
 		return r
 	}
-	one := &route{topic: r.topic, gen: r.gen, queues: r.queues, barrier: r.barrier, noRetain: r.noRetain, dynamic: true}
+	one := &route{topic: r.topic, gen: r.gen, queues: r.queues, barrier: r.barrier, noRetain: r.noRetain, replies: r.replies, dynamic: true}
 	one.sessions = make([]target, 0, len(r.sessions)+len(r.shares))
 	for _, t := range r.sessions {
 		if t.session == from && t.own != nil {
@@ -92,7 +94,9 @@ func (t *tree) findRoute(topic string) *route {
 	r.gen = t.match(topic, func(s *subscriber) {
 		switch {
 		case s.session != nil:
-			r.addSession(s.session, &s.sub)
+			if t.mayReceive == nil || r.has(s.session) || t.mayReceive(s.session, topic) {
+				r.addSession(s.session, &s.sub)
+			}
 		case s.share != nil:
 			r.shares = append(r.shares, s.share)
 			r.special = true
@@ -122,6 +126,10 @@ func (q *QueueSub) rank(filter string) int {
 		return q.Ranks[i]
 	}
 	return 0
+}
+
+func (r *route) has(s *session) bool {
+	return slices.ContainsFunc(r.sessions, func(t target) bool { return t.session == s })
 }
 
 func (r *route) addSession(s *session, sub *gateway.Subscription) {
@@ -156,6 +164,7 @@ func (r *route) addQueue(q *QueueSub) {
 	r.queues = append(r.queues, q)
 	r.barrier = r.barrier || q.Barrier
 	r.noRetain = r.noRetain || q.NoRetain
+	r.replies = r.replies || q.Replies
 }
 
 // to lists the durable consumers of a message: the queues, unless it came from their owner, and the persistent sessions that get it

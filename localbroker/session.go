@@ -2,6 +2,7 @@ package localbroker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -16,6 +17,8 @@ type session struct {
 	id    string
 	user  string
 	queue gateway.QueueID
+
+	granted atomic.Pointer[grant] // what it may do, by the latest rules that were asked; see Broker.rights
 
 	// inbound holds the ids of QoS 2 messages received and not yet released, and whether they came over the present connection. Only the
 	// reader of the connection uses it; the client's turn hands it to the next one.

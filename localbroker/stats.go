@@ -16,7 +16,15 @@ type counters struct {
 	dropped           atomic.Uint64
 	refused           atomic.Uint64
 	malformed         atomic.Uint64
+	denied            atomic.Uint64
+	limited           atomic.Uint64
 	sharing           atomic.Int64 // subscriptions beyond the first of each shared one
+
+	// For $SYS alone.
+	packetsIn, answers    atomic.Uint64 // packets of any kind received, and those of them that are answered by one
+	payloadIn, payloadOut atomic.Uint64 // bytes of payload of PUBLISH packets
+	sockets, connects     atomic.Uint64 // connections accepted by listeners, and by CONNACK
+	expired               atomic.Uint64 // sessions
 }
 
 // Stats returns a snapshot of the broker's figures.
@@ -30,6 +38,8 @@ func (b *Broker) Stats() gateway.BrokerStats {
 		Dropped:       b.stats.dropped.Load(),
 		Refused:       b.stats.refused.Load(),
 		Malformed:     b.stats.malformed.Load(),
+		Denied:        b.stats.denied.Load(),
+		Limited:       b.stats.limited.Load(),
 	}
 	st.Retained, _ = b.retained.stats()
 	b.mu.Lock()

@@ -157,7 +157,7 @@ func (c *conn) gather(buf []byte, s *scratch) []byte {
 
 // encode appends the packets of s.deliveries.
 func (c *conn) encode(buf []byte, s *scratch) []byte {
-	sent := uint64(0)
+	sent, payload := uint64(0), uint64(0)
 	for i := range s.deliveries {
 		d := &s.deliveries[i]
 		switch {
@@ -174,10 +174,12 @@ func (c *conn) encode(buf []byte, s *scratch) []byte {
 		default:
 			buf = s.publishing.append(buf, c.version, d)
 			sent++
+			payload += uint64(len(d.msg.Payload))
 		}
 		*d = delivery{}
 	}
 	c.b.stats.sent.Add(sent)
+	c.b.stats.payloadOut.Add(payload)
 	return buf
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidegate/tidegate/gateway/app"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -11,13 +13,16 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration and say everything that is wrong with it",
-		Long: "Check reads a configuration as run would, opens nothing, and names every mistake with file, line and column.\n" +
+		Long: "Check reads a configuration with its password and ACL files as run would, opens nothing, and names every mistake with file, line and column.\n" +
 			"The exit code is 0 when the configuration can be run and 2 when it cannot.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
 			if err != nil {
 				return err
+			}
+			if err := app.CheckAccess(cfg); err != nil {
+				return usageError{err}
 			}
 			points := 0
 			for _, d := range cfg.Devices {

@@ -15,15 +15,24 @@ import (
 )
 
 func newPasswdCommand() *cobra.Command {
-	var argon bool
+	var argon, remove, batch bool
 	cmd := &cobra.Command{
-		Use:   "passwd FILE USER",
-		Short: "Add a user to a password file, or change a password",
+		Use:   "passwd FILE USER | passwd -b FILE USER PASSWORD | passwd -D FILE USER",
+		Short: "Add a user to a password file, change a password, or remove a user",
 		Long: "Passwd asks for a password and writes its hash to FILE, which is made when it is not there. The format is mosquitto's.\n" +
-			"Without a terminal the password is the first line of standard input.",
-		Args: cobra.ExactArgs(2),
+			"Without a terminal the password is the first line of standard input.\n" +
+			"A gateway that runs takes the change over on SIGHUP (systemctl reload tidegate).",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if batch {
+				return cobra.ExactArgs(3)(cmd, args)
+			}
+			return cobra.ExactArgs(2)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			password, err := askPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+			if remove {
+				return removeUser(cmd.OutOrStdout(), args[0], args[1])
+			}
+			password, err := givenPassword(cmd, args[2:])
 			if err != nil {
 				return err
 			}
@@ -39,7 +48,27 @@ func newPasswdCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&argon, "argon2id", false, "hash with argon2id, which takes more memory at each login; needs mosquitto 2.1 to be read there")
+	cmd.Flags().BoolVarP(&remove, "delete", "D", false, "remove the user")
+	cmd.Flags().BoolVarP(&batch, "batch", "b", false, "take the password from the command line, where others on this machine may see it")
+	cmd.MarkFlagsMutuallyExclusive("delete", "batch")
+	cmd.MarkFlagsMutuallyExclusive("delete", "argon2id")
 	return cmd
+}
+
+func removeUser(out io.Writer, file, user string) error {
+	if err := auth.RemoveUser(file, user); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "%s: user %s is removed\n", file, user)
+	return err
+}
+
+// givenPassword returns the password on the command line, if there is one, or asks for it.
+func givenPassword(cmd *cobra.Command, args []string) ([]byte, error) {
+	if len(args) == 0 {
+		return askPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+	}
+	return []byte(args[0]), notEmpty([]byte(args[0]))
 }
 
 // askPassword reads a password: twice and unseen from a terminal, once from anything else.

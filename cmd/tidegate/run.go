@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -27,13 +31,18 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the gateway",
-		Args:  cobra.NoArgs,
+		Long: "Run runs the gateway until it is told to stop by SIGINT or SIGTERM. On SIGHUP it reads password_file and acl_file again, and\n" +
+			"disconnects those clients that have lost their user or a right. The rest of the configuration is read at the start.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
 			if err != nil {
 				return err
 			}
-			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log))
+			hup := make(chan os.Signal, 1) // one that waits stands for all
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), hup)
 		},
 	}
 	configFlag(cmd, &path)
@@ -45,10 +54,10 @@ func newRunCommand() *cobra.Command {
 const soundFor = 10 * time.Second
 
 // runOn runs the gateway, and starts it again when it has ended because its buffer's file was found damaged: the start sets the file aside.
-func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger, hup <-chan os.Signal) error {
 	for {
 		began := time.Now()
-		err := runGateway(ctx, cfg, log)
+		err := runGateway(ctx, cfg, log, hup)
 		if !errors.Is(err, app.ErrDamaged) || ctx.Err() != nil || time.Since(began) < soundFor {
 			return err
 		}
@@ -56,12 +65,29 @@ func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 }
 
-func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger, hup <-chan os.Signal) error {
 	gw, err := app.New(ctx, app.Options{Config: cfg, Logger: log, Version: version, Notify: notifySystemd(log)})
 	if err != nil {
 		return err
 	}
+	var reload sync.WaitGroup
+	defer reload.Wait()
+	until, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reload.Go(func() { onSignal(until, hup, gw.ReloadAccess) })
 	return gw.Run(ctx)
+}
+
+// onSignal calls do for each signal until ctx ends.
+func onSignal(ctx context.Context, signals <-chan os.Signal, do func()) {
+	for {
+		select {
+		case <-signals:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // notifySystemd tells systemd about the gateway's state, when there is one that wants to know.

@@ -186,6 +186,8 @@ func brokerMetrics(s gateway.BrokerStats) []row {
 		count("tidegate_mqtt_dropped_total", "Deliveries dropped by a session's limit.", s.Dropped),
 		count("tidegate_mqtt_refused_total", "Connections refused before CONNACK.", s.Refused),
 		count("tidegate_mqtt_malformed_total", "Connections closed for a protocol error.", s.Malformed),
+		count("tidegate_mqtt_denied_total", "Messages and wills dropped because their client may not publish to the topic.", s.Denied),
+		count("tidegate_mqtt_logins_limited_total", "Logins refused unseen after too many wrong passwords.", s.Limited),
 	}
 }
 

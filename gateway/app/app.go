@@ -41,6 +41,7 @@ type App struct {
 
 	store      *buffer.Store
 	broker     *localbroker.Broker
+	access     *accessFiles
 	bridges    []*bridge.Bridge
 	transports []*transport.Transport // of the bridges
 	queues     map[string][]string    // the names of each upstream's queues

@@ -2,24 +2,19 @@ package app
 
 import (
 	"context"
+	"strings"
 
 	"github.com/tidegate/tidegate/buffer"
-	"github.com/tidegate/tidegate/gateway/auth"
 	"github.com/tidegate/tidegate/gateway/engine"
 	"github.com/tidegate/tidegate/localbroker"
 )
 
-// logins adapts a password file to the broker.
-type logins struct{ *auth.Passwords }
-
-// Authenticate implements localbroker.Authenticator.
-func (l logins) Authenticate(ctx context.Context, user string, password []byte) bool {
-	return l.Check(ctx, user, password)
-}
-
 func (a *App) brokerOptions() (localbroker.Options, error) {
 	cfg := a.opts.Config.Broker
 	o := localbroker.Options{
+		Version:        a.opts.Version,
+		SysInterval:    cfg.SysInterval,
+		Stored:         a.sessionBacklog,
 		Store:          a.store,
 		Topics:         a.topics,
 		MaxPacket:      int(cfg.MaxPacketSize),
@@ -29,15 +24,24 @@ func (a *App) brokerOptions() (localbroker.Options, error) {
 		SessionMaxAge:  cfg.Session.MaxAge,
 		Logger:         a.log.With("component", "broker"),
 	}
-	if cfg.PasswordFile == "" {
-		return o, nil
-	}
-	passwords, err := auth.LoadPasswords(cfg.PasswordFile)
+	files, err := loadAccess(a.opts.Config)
 	if err != nil {
-		return o, a.opts.Config.Error("broker.password_file", err.Error(), "make it with tidegate passwd")
+		return o, err
 	}
-	o.Auth = logins{passwords}
+	a.access = files
+	o.Auth, o.Access = files.authenticator(), files
 	return o, nil
+}
+
+// sessionBacklog returns how many messages wait for the sessions of clients, and about how many bytes they take.
+func (a *App) sessionBacklog() (messages, bytes uint64) {
+	for _, q := range a.store.Stats().Queues {
+		if strings.HasPrefix(q.Name, "session/") {
+			messages += q.Depth
+			bytes += uint64(max(0, q.Bytes))
+		}
+	}
+	return messages, bytes
 }
 
 // inboxSubscription takes commands from everybody, committed before their publisher is answered.
@@ -47,6 +51,7 @@ func (a *App) inboxSubscription() localbroker.QueueSub {
 		Filters:  a.topics.Commands(),
 		Barrier:  true,
 		NoRetain: true,
+		Replies:  true,
 	}
 }
 

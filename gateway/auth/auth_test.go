@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -88,7 +90,7 @@ func TestLoadNamesEveryWrongLine(t *testing.T) {
 		{" a:" + mosquitto7, `user name " a" starts or ends with a space`},
 		{"a\tb:" + mosquitto7, `user name "a\tb" contains a control character`},
 		{"c:hunter2", "not a password hash (a password in the clear?); write it with: tidegate passwd FILE USER"},
-		{"d:$2b$10$abcdefgh", "hash $2b$ is not supported; $7$, $6$ and $argon2id$ are"},
+		{"d:$2x$10$abcdefgh", "hash $2x$ is not supported; $7$, $6$, $argon2id$ and bcrypt ($2a$, $2b$, $2y$) are"},
 		{"e:$7$101$c2FsdA==", "the $7$ hash is incomplete"},
 		{"f:$7$0$c2FsdA==$" + key, `iterations "0" are outside 1 to 2000000`},
 		{"g:$7$99999999$c2FsdA==$" + key, `iterations "99999999" are outside 1 to 2000000`},
@@ -158,6 +160,41 @@ func TestReload(t *testing.T) {
 	}
 	if p.Check(t.Context(), "a", []byte("secret")) || !p.Check(t.Context(), "b", []byte("secret")) {
 		t.Error("the old users are still in force")
+	}
+}
+
+// A reload must not make everybody pay for his next login, and must not let anybody in with an old password.
+func TestReloadRemembersThoseWhoStay(t *testing.T) {
+	path := writeFile(t, "stays:"+mosquitto7+"\nchanges:"+mosquitto7+"\ngoes:"+mosquitto7+"\n")
+	p, err := LoadPasswords(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := map[string]uint64{}
+	for _, user := range []string{"stays", "changes", "goes"} {
+		if !p.Check(t.Context(), user, []byte("secret")) {
+			t.Fatalf("%s is refused", user)
+		}
+		before[user], _ = p.Credential(user)
+	}
+	if err := os.WriteFile(path, []byte("stays:"+mosquitto7+"\nchanges:"+mosquitto6+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	u := p.users.Load()
+	if !u.remembers("stays", []byte("secret")) || u.remembers("changes", []byte("secret")) || u.remembers("goes", []byte("secret")) {
+		t.Error("the wrong logins are remembered")
+	}
+	if n, ok := p.Credential("stays"); !ok || n != before["stays"] {
+		t.Error("the credential of one who stays has changed")
+	}
+	if n, ok := p.Credential("changes"); !ok || n == before["changes"] {
+		t.Error("the credential of one with a new password has not changed")
+	}
+	if _, ok := p.Credential("goes"); ok || p.Check(t.Context(), "goes", []byte("secret")) {
+		t.Error("one who is gone is still known")
 	}
 }
 
@@ -260,6 +297,24 @@ func TestFloodOfLoginsHashesOneAtATime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A hundred logins at once take the memory of a few, whatever their hashes ask for.
+func TestFloodOfLoginsTakesTheMemoryOfOne(t *testing.T) {
+	h := argon2Hash{memory: 16 << 10, time: 1, threads: 1, salt: bytes.Repeat([]byte{7}, 16), key: make([]byte, 32)}
+	p := newPasswords("")
+	p.users.Store(newUsers(map[string]hash{"known": h}))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var done sync.WaitGroup
+	for range 100 {
+		done.Go(func() { p.Check(t.Context(), "known", []byte("wrong")) })
+	}
+	done.Wait()
+	runtime.ReadMemStats(&after)
+	if got, one := after.HeapSys-before.HeapSys, uint64(h.memory)<<10; after.HeapSys > before.HeapSys && got > 6*one {
+		t.Errorf("the heap grew by %d MiB, want no more than a few times %d", got>>20, one>>20)
+	}
 }
 
 func TestOneLoginIsEnoughForAllWhoWait(t *testing.T) {

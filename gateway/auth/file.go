@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxFileSize bounds a password file; it is room for a hundred thousand users.
+// maxFileSize bounds a file; it is room for the passwords of a hundred thousand users.
 const maxFileSize = 16 << 20
 
 // maxErrors bounds how many wrong lines are told. More are not worth reading: the file is something else.
@@ -23,7 +23,7 @@ type line struct {
 	hash hash
 }
 
-// LineError is a wrong line of a password file.
+// LineError is a wrong line of a password or ACL file.
 type LineError struct {
 	File   string
 	Line   int // from 1
@@ -35,7 +35,7 @@ func (e *LineError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.L
 
 // readFile reads and parses the file at path.
 func readFile(path string) ([]line, error) {
-	data, err := readAll(path)
+	data, err := readAll(path, passwordFile)
 	if err != nil {
 		return nil, fmt.Errorf("read password file: %w", err)
 	}
@@ -43,7 +43,11 @@ func readFile(path string) ([]line, error) {
 	return lines, errors.Join(errs...)
 }
 
-func readAll(path string) ([]byte, error) {
+// passwordFile is what a file is called that should hold passwords.
+const passwordFile = "a password file"
+
+// readAll reads a file of the kind that is given, which cannot be larger than maxFileSize.
+func readAll(path, kind string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func readAll(path string) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err == nil && len(data) > maxFileSize {
-		err = fmt.Errorf("%s is larger than %d MiB, so it is not a password file", path, maxFileSize>>20)
+		err = fmt.Errorf("%s is larger than %d MiB, so it is not %s", path, maxFileSize>>20, kind)
 	}
 	return data, err
 }

@@ -88,10 +88,12 @@ func parseHash(text string) (hash, error) {
 		return parseSHA512(fields[2], fields[3])
 	case fields[1] == "argon2id" && len(fields) == 6:
 		return parseArgon2(fields[2], fields[3], fields[4], fields[5])
-	case fields[1] == "7", fields[1] == "6", fields[1] == "argon2id":
+	case isBcrypt(fields[1]) && len(fields) == 4:
+		return parseBcrypt(fields[1], fields[2], fields[3])
+	case fields[1] == "7", fields[1] == "6", fields[1] == "argon2id", isBcrypt(fields[1]):
 		return nil, fmt.Errorf("the $%s$ hash is incomplete", fields[1])
 	}
-	return nil, fmt.Errorf("hash $%s$ is not supported; $7$, $6$ and $argon2id$ are", fields[1])
+	return nil, fmt.Errorf("hash $%s$ is not supported; $7$, $6$, $argon2id$ and bcrypt ($2a$, $2b$, $2y$) are", fields[1])
 }
 
 // pbkdf2Hash is mosquitto's $7$.

@@ -18,6 +18,7 @@ import (
 type Passwords struct {
 	path  string
 	users atomic.Pointer[users]
+	seed  maphash.Seed // of credentials
 	// slot is held while a hash is computed. One at a time: a hash takes a core, and an Argon2id hash up to 64 MiB
 	// besides, so that a flood of logins would starve the polling of devices or take the memory of a small board.
 	slot chan struct{}
@@ -33,7 +34,7 @@ func LoadPasswords(path string) (*Passwords, error) {
 }
 
 func newPasswords(path string) *Passwords {
-	return &Passwords{path: path, slot: make(chan struct{}, 1)}
+	return &Passwords{path: path, seed: maphash.MakeSeed(), slot: make(chan struct{}, 1)}
 }
 
 // Reload reads the file again. On an error the users stay as they were.
@@ -48,8 +49,18 @@ func (p *Passwords) Reload() error {
 			hashes[l.user] = l.hash
 		}
 	}
-	p.users.Store(newUsers(hashes))
+	p.users.Store(newUsers(hashes).after(p.users.Load()))
 	return nil
+}
+
+// Credential returns a number that changes with a user's hash in the file. ok is false when there is no such user.
+func (p *Passwords) Credential(user string) (number uint64, ok bool) {
+	u := p.users.Load()
+	h, ok := u.hashes[user]
+	if !ok {
+		return 0, false
+	}
+	return maphash.String(p.seed, h.String()), true
 }
 
 // Len returns the number of users.
@@ -114,6 +125,22 @@ func newUsers(hashes map[string]hash) *users {
 	}
 	if len(u.decoys) == 0 {
 		u.decoys = []hash{pbkdf2Hash{iterations: newIterations, salt: u.key[:newSaltSize]}}
+	}
+	return u
+}
+
+// after takes over the logins that old remembers of users whose hash is the same: after a reload nobody has to pay for it again.
+func (u *users) after(old *users) *users {
+	if old == nil {
+		return u
+	}
+	u.key = old.key
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for name, seen := range old.seen {
+		if h := u.hashes[name]; h != nil && h.String() == old.hashes[name].String() {
+			u.seen[name] = seen
+		}
 	}
 	return u
 }

@@ -40,6 +40,34 @@ func SetPassword(path, user string, password []byte, format Format) error {
 	return nil
 }
 
+// RemoveUser takes a user's line out of the file at path. All other lines and comments stay, even wrong ones, and the file is replaced in one step.
+func RemoveUser(path, user string) error {
+	data, err := readAll(path, passwordFile)
+	if err != nil {
+		return fmt.Errorf("read password file: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("read password file: %w", err)
+	}
+	var kept strings.Builder
+	found := false
+	for text := range strings.Lines(string(data)) {
+		if name, _, ok := strings.Cut(text, ":"); ok && name == user && !strings.HasPrefix(text, "#") {
+			found = true
+			continue
+		}
+		kept.WriteString(text)
+	}
+	if !found {
+		return fmt.Errorf("%s: there is no user %q", path, user)
+	}
+	if err := replaceFile(path, kept.String(), info); err != nil {
+		return fmt.Errorf("write password file: %w", err)
+	}
+	return nil
+}
+
 // existing returns the content of the file and what it belongs to; nothing when there is no file yet.
 func existing(path string) (string, fs.FileInfo, error) {
 	info, err := os.Stat(path)
@@ -49,7 +77,7 @@ func existing(path string) (string, fs.FileInfo, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	data, err := readAll(path)
+	data, err := readAll(path, passwordFile)
 	return string(data), info, err
 }
 

@@ -245,7 +245,7 @@ func TestMosquittoTakesWhatIsWrittenHere(t *testing.T) {
 	if err := SetPassword(users, "bob", []byte("correct horse"), PBKDF2); err != nil {
 		t.Fatal(err)
 	}
-	address := startMosquitto(t, program, dir, users)
+	address := startMosquitto(t, program, dir, "password_file "+users+"\n")
 	const accepted, notAuthorised = 0, 5 // CONNACK return codes (MQTT 3.1.1, 3.2.2.3)
 	for password, want := range map[string]byte{"correct horse": accepted, "wrong": notAuthorised} {
 		if got := connect(t, address, "bob", password); got != want {
@@ -255,7 +255,7 @@ func TestMosquittoTakesWhatIsWrittenHere(t *testing.T) {
 }
 
 // startMosquitto runs mosquitto on a free port of loopback until the test ends.
-func startMosquitto(t *testing.T, program, dir, users string) string {
+func startMosquitto(t *testing.T, program, dir, extra string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -266,7 +266,7 @@ func startMosquitto(t *testing.T, program, dir, users string) string {
 	_, port, _ := net.SplitHostPort(address)
 	conf := filepath.Join(dir, "mosquitto.conf")
 	// mosquitto gives up root for a user who cannot read the test's directory, unless it is told to stay.
-	text := "user root\nlistener " + port + " 127.0.0.1\npassword_file " + users + "\n"
+	text := "user root\nlistener " + port + " 127.0.0.1\n" + extra
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,8 @@ func startMosquitto(t *testing.T, program, dir, users string) string {
 	for s := bufio.NewScanner(stderr); s.Scan(); {
 		log.WriteString(s.Text() + "\n")
 		if strings.Contains(s.Text(), "running") {
-			return address // the little that it still logs fits into the pipe
+			go io.Copy(io.Discard, stderr) // until it ends; with a full pipe it would stand still
+			return address
 		}
 	}
 	t.Fatalf("mosquitto did not start:\n%s", &log)
@@ -314,4 +315,23 @@ func connect(t *testing.T, address, user, password string) byte {
 		t.Fatal(err)
 	}
 	return ack[3]
+}
+
+func TestRemoveUserKeepsTheOtherLines(t *testing.T) {
+	path := writeFile(t, "# al: ours\nal:"+mosquitto6+"\nbob:in the clear\n\n#al:commented out\ncarl:"+mosquitto7)
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveUser(path, "al"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := read(t, path), "# al: ours\nbob:in the clear\n\n#al:commented out\ncarl:"+mosquitto7; got != want {
+		t.Errorf("the file holds %q, want %q", got, want)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := RemoveUser(path, "al"); err == nil || err.Error() != path+`: there is no user "al"` {
+		t.Errorf("got %v", err)
+	}
 }

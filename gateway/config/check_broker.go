@@ -17,6 +17,12 @@ const (
 	maxPacket = 268435455 * Size(1)
 )
 
+// Bounds of the time between two publications of $SYS, unless it is off. The loads are averages over at least a minute.
+const (
+	minSysInterval = time.Second
+	maxSysInterval = time.Minute
+)
+
 func (c *checker) broker() {
 	b := c.cfg.Broker
 	within(c, "broker.max_packet_size", b.MaxPacketSize, minPacket, maxPacket)
@@ -28,6 +34,12 @@ func (c *checker) broker() {
 	within(c, "broker.session.max_records", b.Session.MaxRecords, 0, maxRecords)
 	if b.PasswordFile == "" && c.given("broker.password_file") {
 		c.fail("broker.password_file", "", "empty", "name a file that tidegate passwd writes, or leave the key out")
+	}
+	if b.ACLFile == "" && c.given("broker.acl_file") {
+		c.fail("broker.acl_file", "", "empty", "name an ACL file in mosquitto's format, or leave the key out")
+	}
+	if b.SysInterval != 0 {
+		within(c, "broker.sys_interval", b.SysInterval, minSysInterval, maxSysInterval)
 	}
 }
 

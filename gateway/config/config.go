@@ -76,6 +76,10 @@ type Broker struct {
 	AllowAnonymous bool `toml:"allow_anonymous"`
 	// PasswordFile is a file in mosquitto's format; empty when there is none.
 	PasswordFile string `toml:"password_file"`
+	// ACLFile says who may publish and receive what, in mosquitto's format; empty when everybody may.
+	ACLFile string `toml:"acl_file"`
+	// SysInterval is how often the topics below $SYS/broker are published; 0: never.
+	SysInterval time.Duration `toml:"sys_interval"`
 	// MaxPacketSize is the largest MQTT packet taken from a client, in bytes.
 	MaxPacketSize Size `toml:"max_packet_size"`
 	// MaxConnections bounds the connections of all listeners together.

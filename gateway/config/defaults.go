@@ -29,6 +29,7 @@ func newConfig() *Config {
 			MaxPacketSize:  256 * KiB,
 			MaxConnections: 1000,
 			ConnectTimeout: 10 * time.Second,
+			SysInterval:    10 * time.Second,
 			MaxInflight:    100,
 			Session:        Session{MaxAge: 7 * 24 * time.Hour, MaxSize: 64 * MiB, MaxRecords: 100000},
 		},

@@ -70,6 +70,7 @@ func Parse(name string, data []byte, env Env) (*Config, error) {
 func (c *Config) resolvePaths(env Env) {
 	c.Gateway.DataDir = env.path(c.Gateway.DataDir)
 	c.Broker.PasswordFile = env.path(c.Broker.PasswordFile)
+	c.Broker.ACLFile = env.path(c.Broker.ACLFile)
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		for _, name := range []*string{&u.TLS.CAFile, &u.TLS.CertFile, &u.TLS.KeyFile, &u.Token.KeyFile} {

@@ -105,6 +105,7 @@ func TestLoadStartsRelativeNamesAtTheFile(t *testing.T) {
 data_dir = "data"
 [broker]
 password_file = "users"
+acl_file = "rights"
 [[upstream]]
 name = "a"
 servers = ["mqtt://127.0.0.1"]
@@ -126,6 +127,9 @@ password = { file = "open" }
 	if got, want := cfg.Broker.PasswordFile, filepath.Join(dir, "users"); got != want {
 		t.Errorf("password_file is %q, want %q", got, want)
 	}
+	if got, want := cfg.Broker.ACLFile, filepath.Join(dir, "rights"); got != want {
+		t.Errorf("acl_file is %q, want %q", got, want)
+	}
 	if got := cfg.Upstreams[0].Password.Reveal(); got != "hunter2" {
 		t.Errorf("password is %q", got)
 	}
@@ -138,7 +142,7 @@ password = { file = "open" }
 			readable = append(readable, w.Error())
 		}
 	}
-	if len(readable) != 1 || !strings.Contains(readable[0], "tidegate.toml:15:") {
+	if len(readable) != 1 || !strings.Contains(readable[0], "tidegate.toml:16:") {
 		t.Errorf("warnings about readable secrets: %q", readable)
 	}
 }

@@ -29,6 +29,8 @@ card_endurance = "20TiB"
 [broker]
 allow_anonymous = true
 password_file = "/etc/passwd.mqtt"
+acl_file = "/etc/acl.mqtt"
+sys_interval = "30s"
 max_packet_size = "1MiB"
 max_connections = 5
 connect_timeout = "3s"
@@ -152,7 +154,7 @@ type = "bool"
 			CommitInterval: 2 * time.Second, MaxSize: 2 * GiB, OnFull: OnFullBlock, MinFree: GiB, OrphanAge: 2 * time.Hour, CardEndurance: 20 * TiB,
 		},
 		Broker: Broker{
-			AllowAnonymous: true, PasswordFile: "/etc/passwd.mqtt", MaxPacketSize: MiB, MaxConnections: 5,
+			AllowAnonymous: true, PasswordFile: "/etc/passwd.mqtt", ACLFile: "/etc/acl.mqtt", SysInterval: 30 * time.Second, MaxPacketSize: MiB, MaxConnections: 5,
 			ConnectTimeout: 3 * time.Second, MaxInflight: 7, Session: Session{MaxAge: 2 * time.Hour, MaxSize: MiB},
 			Listeners: []Listener{{Address: "localhost:1883", AllowAnonymous: true}, {Address: ":1884"}},
 		},

@@ -1,0 +1,130 @@
+package localbroker_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/localbroker"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// counting counts how many passwords are looked at.
+type counting struct {
+	*house
+	looked atomic.Int32
+}
+
+func (c *counting) Authenticate(ctx context.Context, user string, password []byte) bool {
+	c.looked.Add(1)
+	return c.house.Authenticate(ctx, user, password)
+}
+
+// doorway is a broker with users and a clock that a test sets.
+type doorway struct {
+	*rig
+	auth *counting
+	now  atomic.Int64
+}
+
+func startDoorway(t *testing.T) *doorway {
+	d := &doorway{auth: &counting{house: newHouse()}}
+	d.now.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
+	d.rig = start(t, func(o *localbroker.Options) {
+		o.Auth = d.auth
+		o.Now = func() time.Time { return time.Unix(0, d.now.Load()) }
+	})
+	return d
+}
+
+// Return codes of CONNACK (MQTT 3.1.1, 3.2.2.3).
+const (
+	accepted    = 0
+	unavailable = 3
+	badPassword = 4
+)
+
+func (d *doorway) try(user, password string, want byte) {
+	d.t.Helper()
+	c := d.login(user, password, packet.Connect{ClientID: user + "'s client", CleanStart: true})
+	c.expectBytes([]byte{0x20, 2, 0, want})
+	c.close()
+}
+
+func TestWrongPasswordsAreLimited(t *testing.T) {
+	d := startDoorway(t)
+	for i := range 10 {
+		d.try(fmt.Sprint("user", i), "guess", badPassword)
+	}
+	d.try("ann", "guess", unavailable)
+	d.try("ann", "ann's", unavailable) // the address has spent what it had, and she has never been here
+	if n := d.auth.looked.Load(); n != 10 {
+		t.Errorf("%d passwords were looked at, want 10", n)
+	}
+	d.now.Add(int64(8 * time.Second))
+	d.try("ann", "ann's", accepted)
+	d.try("bob", "guess", badPassword)
+	d.try("bob", "another", unavailable)
+	eventually(t, "14 refused connections", func() bool { return d.broker.Stats().Refused == 14 })
+	if n := d.broker.Stats().Limited; n != 3 {
+		t.Errorf("%d logins were limited, want 3", n)
+	}
+	d.log.await(t, "too many wrong passwords", "127.0.0.1")
+}
+
+// Whoever fails in her name or beside her does not keep a user out who has been here before.
+func TestOthersDoNotLockAUserOut(t *testing.T) {
+	d := startDoorway(t)
+	d.try("ann", "ann's", accepted)
+	for i := range 30 {
+		d.try("bob", fmt.Sprint(i), map[bool]byte{true: badPassword, false: unavailable}[i < 10])
+	}
+	d.try("ann", "ann's", accepted)
+	for i := range 10 { // she has as many of her own
+		d.try("ann", fmt.Sprint(i), badPassword)
+	}
+	d.try("ann", "ann's", unavailable)
+	d.now.Add(int64(8 * time.Second))
+	d.try("ann", "ann's", accepted)
+}
+
+// A device that is set up wrongly tries the same password for ever. That costs nothing, and keeps nobody else out.
+func TestTheSameWrongPasswordIsAnsweredFromMemory(t *testing.T) {
+	d := startDoorway(t)
+	for range 30 {
+		d.try("ann", "wrong", badPassword)
+		d.try("nobody", "wrong", badPassword)
+	}
+	if n := d.auth.looked.Load(); n != 2 {
+		t.Errorf("%d passwords were looked at, want 2", n)
+	}
+	d.try("bob", "bob's", accepted)
+	d.auth.change(func() { d.auth.users["ann"] = "wrong" }) // it becomes the right one
+	d.broker.Reauthorize()
+	d.try("ann", "wrong", accepted)
+}
+
+// lateYes knows a password to be right when it is too late.
+type lateYes struct{}
+
+func (lateYes) Authenticate(ctx context.Context, _ string, _ []byte) bool {
+	<-ctx.Done()
+	return true
+}
+
+// An answer that comes too late is not counted as a wrong password, and so must not tell of a right one.
+func TestALoginThatComesTooLateIsRefused(t *testing.T) {
+	r := start(t, func(o *localbroker.Options) { o.Auth, o.ConnectTimeout = lateYes{}, 50*time.Millisecond })
+	c := r.login("ann", "ann's", packet.Connect{ClientID: "c", CleanStart: true})
+	c.expect("20 02 00 04")
+	r.log.await(t, "not finished within the connect timeout")
+}
+
+// Names and addresses that are made up do not fill the memory, and do not make the limit forget who is failing now.
+func TestAttemptsAreBounded(t *testing.T) {
+	if n := localbroker.LoginFlood(100_000); n > 2*2*4096 {
+		t.Errorf("%d attempts are remembered", n)
+	}
+}
