@@ -184,7 +184,7 @@ const tlsListener = `
 [[broker.listener]]
 address = "PORT"
 allow_anonymous = true
-tls = { cert = "server.pem", key = "server.key" }
+tls = { cert_file = "server.pem", key_file = "server.key" }
 `
 
 // allKinds has a listener of each kind, in the order mqtt, mqtts, ws, wss.
@@ -202,7 +202,7 @@ allow_anonymous = true
 address = "PORT"
 protocol = "websocket"
 allow_anonymous = true
-tls = { cert = "server.pem", key = "server.key" }
+tls = { cert_file = "server.pem", key_file = "server.key" }
 `
 
 // TestPahoPythonOnEveryListener makes round trips of all QoS with each version of MQTT over each transport.
@@ -263,9 +263,9 @@ func TestMosquittoWithClientCertificates(t *testing.T) {
 [[broker.listener]]
 address = "PORT"
 [broker.listener.tls]
-cert = "server.pem"
-key = "server.key"
-client_ca = "ca.pem"
+cert_file = "server.pem"
+key_file = "server.key"
+client_ca_file = "ca.pem"
 client_cert = "%s"
 cert_user = true
 `
@@ -297,7 +297,7 @@ cert_user = true
 			if out, err := s.pub(0, append(trust, "--cert", stranger.CertFile, "--key", stranger.KeyFile)...); err == nil {
 				t.Errorf("with a certificate of another CA: %s", out)
 			}
-			s.logged("connection refused", "no certificate in client_ca", "has signed it")
+			s.logged("connection refused", "no certificate in client_ca_file", "has signed it")
 		})
 	}
 }

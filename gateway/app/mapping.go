@@ -12,17 +12,25 @@ import (
 func (a *App) brokerOptions() (localbroker.Options, error) {
 	cfg := a.opts.Config.Broker
 	o := localbroker.Options{
-		Version:        a.opts.Version,
-		SysInterval:    cfg.SysInterval,
-		Stored:         a.sessionBacklog,
-		Store:          a.store,
-		Topics:         a.topics,
-		MaxPacket:      int(cfg.MaxPacketSize),
-		MaxConnections: cfg.MaxConnections,
-		ConnectTimeout: cfg.ConnectTimeout,
-		MaxInflight:    cfg.MaxInflight,
-		SessionMaxAge:  cfg.Session.MaxAge,
-		Logger:         a.log.With("component", "broker"),
+		Version:          a.opts.Version,
+		SysInterval:      cfg.SysInterval,
+		Stored:           a.sessionBacklog,
+		Store:            a.store,
+		Topics:           a.topics,
+		MaxPacket:        int(cfg.MaxPacketSize),
+		MaxConnections:   cfg.MaxConnections,
+		ConnectTimeout:   cfg.ConnectTimeout,
+		MaxInflight:      cfg.MaxInflight,
+		MaxPerAddress:    cfg.MaxPerAddress,
+		MaxQueued:        cfg.MaxQueued,
+		MaxQueuedBytes:   int(cfg.MaxQueuedSize),
+		MaxSubscriptions: cfg.MaxSubscriptions,
+		MaxSessions:      cfg.MaxSessions,
+		MaxRetained:      cfg.MaxRetained,
+		MaxRetainedBytes: int(cfg.MaxRetainedSize),
+		ResponseBase:     "response",
+		SessionMaxAge:    cfg.Session.MaxAge,
+		Logger:           a.log.With("component", "broker"),
 	}
 	files, err := loadAccess(a.opts.Config)
 	if err != nil {

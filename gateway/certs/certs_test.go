@@ -170,7 +170,7 @@ func TestClientCertificates(t *testing.T) {
 	}{
 		"required, shown":        {tls.RequireAndVerifyClientCert, of("press 4"), "press 4", ""},
 		"required, none":         {tls.RequireAndVerifyClientCert, nil, "", "showed no certificate"},
-		"required, of another":   {tls.RequireAndVerifyClientCert, by(stranger, transporttest.Leaf{Name: "mallory"}), "", `"mallory", is not accepted: no certificate in client_ca`},
+		"required, of another":   {tls.RequireAndVerifyClientCert, by(stranger, transporttest.Leaf{Name: "mallory"}), "", `"mallory", is not accepted: no certificate in client_ca_file`},
 		"optional, shown":        {tls.VerifyClientCertIfGiven, of("press 4"), "press 4", ""},
 		"optional, none":         {tls.VerifyClientCertIfGiven, nil, "", ""},
 		"optional, of another":   {tls.VerifyClientCertIfGiven, by(stranger, transporttest.Leaf{Name: "mallory"}), "", "is not accepted"},
@@ -317,14 +317,14 @@ func TestMistakesInFiles(t *testing.T) {
 		o    certs.Options
 		want string
 	}{
-		"no such file":    {certs.Options{CertFile: "/nowhere.pem", KeyFile: pair.KeyFile}, "read cert: open /nowhere.pem: no such file"},
-		"swapped":         {certs.Options{CertFile: pair.KeyFile, KeyFile: pair.CertFile}, "are cert and key swapped?"},
+		"no such file":    {certs.Options{CertFile: "/nowhere.pem", KeyFile: pair.KeyFile}, "read cert_file: open /nowhere.pem: no such file"},
+		"swapped":         {certs.Options{CertFile: pair.KeyFile, KeyFile: pair.CertFile}, "are cert_file and key_file swapped?"},
 		"no certificate":  {certs.Options{CertFile: text, KeyFile: pair.KeyFile}, "no certificate in PEM"},
 		"no key":          {certs.Options{CertFile: pair.CertFile, KeyFile: text}, "no private key in PEM"},
 		"encrypted key":   {certs.Options{CertFile: pair.CertFile, KeyFile: locked}, "the key is encrypted"},
 		"key of another":  {certs.Options{CertFile: pair.CertFile, KeyFile: other.KeyFile}, "do not go together"},
-		"no CA":           {certs.Options{CertFile: pair.CertFile, KeyFile: pair.KeyFile, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAFile: text}, "client_ca " + text},
-		"CA not readable": {certs.Options{CertFile: pair.CertFile, KeyFile: pair.KeyFile, ClientCAFile: "/nowhere.pem"}, "read client_ca"},
+		"no CA":           {certs.Options{CertFile: pair.CertFile, KeyFile: pair.KeyFile, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAFile: text}, "client_ca_file " + text},
+		"CA not readable": {certs.Options{CertFile: pair.CertFile, KeyFile: pair.KeyFile, ClientCAFile: "/nowhere.pem"}, "read client_ca_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := certs.New(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -63,7 +63,7 @@ func (s *Server) explain(ctx context.Context, c *heardConn, err error) error {
 		return s.untrusted(untrusted)
 	case strings.Contains(text, "didn't provide a certificate"):
 		return errors.New("tls handshake: the client showed no certificate, and client_cert = \"required\" asks for one: give it a certificate " +
-			"that client_ca has signed, and its key")
+			"that client_ca_file has signed, and its key")
 	case strings.Contains(text, "offered only unsupported versions"):
 		return fmt.Errorf("tls handshake: the client speaks no version of TLS from %s on: update it, or lower min_version if it is above 1.2",
 			tls.VersionName(max(s.opts.MinVersion, tls.VersionTLS12)))
@@ -99,7 +99,7 @@ func (s *Server) untrusted(e *tls.CertificateVerificationError) error {
 	what := e.Err.Error()
 	switch {
 	case errors.As(e.Err, &unknown):
-		what = fmt.Sprintf("no certificate in client_ca %s has signed it", s.opts.ClientCAFile)
+		what = fmt.Sprintf("no certificate in client_ca_file %s has signed it", s.opts.ClientCAFile)
 	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired:
 		what = fmt.Sprintf("it is valid from %s to %s, and the clock here says %s", date(invalid.Cert.NotBefore), date(invalid.Cert.NotAfter), date(s.opts.Now()))
 	case errors.As(e.Err, &invalid) && invalid.Reason == x509.IncompatibleUsage:

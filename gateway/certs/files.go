@@ -9,7 +9,7 @@ import (
 )
 
 // settings are the keys of the configuration that name the files.
-var settings = [3]string{"cert", "key", "client_ca"}
+var settings = [3]string{"cert_file", "key_file", "client_ca_file"}
 
 // keyPair returns the server's certificate with its key.
 func keyPair(cert, key []byte, o Options) (tls.Certificate, error) {
@@ -18,16 +18,16 @@ func keyPair(cert, key []byte, o Options) (tls.Certificate, error) {
 	case err == nil:
 		return pair, nil
 	case !hasBlock(cert, "CERTIFICATE") && hasKey(cert):
-		err = fmt.Errorf("cert %s: it holds a private key and no certificate: are cert and key swapped?", o.CertFile)
+		err = fmt.Errorf("cert_file %s: it holds a private key and no certificate: are cert_file and key_file swapped?", o.CertFile)
 	case !hasBlock(cert, "CERTIFICATE"):
-		err = fmt.Errorf("cert %s: no certificate in PEM: it must have a block \"-----BEGIN CERTIFICATE-----\"", o.CertFile)
+		err = fmt.Errorf("cert_file %s: no certificate in PEM: it must have a block \"-----BEGIN CERTIFICATE-----\"", o.CertFile)
 	case bytes.Contains(key, []byte("ENCRYPTED")): // in the name of the block, or in its Proc-Type header
-		err = fmt.Errorf("key %s: the key is encrypted, and nobody is there to type its pass phrase: write it out without one, "+
+		err = fmt.Errorf("key_file %s: the key is encrypted, and nobody is there to type its pass phrase: write it out without one, "+
 			"as openssl pkey -in FILE -out NEWFILE does", o.KeyFile)
 	case !hasKey(key):
-		err = fmt.Errorf("key %s: no private key in PEM: it must have a block \"-----BEGIN PRIVATE KEY-----\"", o.KeyFile)
+		err = fmt.Errorf("key_file %s: no private key in PEM: it must have a block \"-----BEGIN PRIVATE KEY-----\"", o.KeyFile)
 	default:
-		err = fmt.Errorf("cert %s and key %s do not go together: %w; the key must be the one that the certificate was requested with", o.CertFile, o.KeyFile, err)
+		err = fmt.Errorf("cert_file %s and key_file %s do not go together: %w; the key must be the one that the certificate was requested with", o.CertFile, o.KeyFile, err)
 	}
 	return pair, err
 }

@@ -165,7 +165,7 @@ func (s *Server) make(files contents) (*tls.Config, *x509.Certificate, error) {
 	}
 	config.ClientCAs = x509.NewCertPool()
 	if !config.ClientCAs.AppendCertsFromPEM(files[2]) {
-		return nil, nil, fmt.Errorf("client_ca %s: no certificate in PEM: it must have a block \"-----BEGIN CERTIFICATE-----\"", s.opts.ClientCAFile)
+		return nil, nil, fmt.Errorf("client_ca_file %s: no certificate in PEM: it must have a block \"-----BEGIN CERTIFICATE-----\"", s.opts.ClientCAFile)
 	}
 	return config, pair.Leaf, nil
 }

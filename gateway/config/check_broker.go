@@ -27,6 +27,13 @@ func (c *checker) broker() {
 	b := c.cfg.Broker
 	within(c, "broker.max_packet_size", b.MaxPacketSize, minPacket, maxPacket)
 	within(c, "broker.max_connections", b.MaxConnections, 1, 100000)
+	within(c, "broker.max_per_address", b.MaxPerAddress, 0, 100000)
+	within(c, "broker.max_queued", b.MaxQueued, 1, 1000000)
+	within(c, "broker.max_queued_size", b.MaxQueuedSize, 64*KiB, 1*GiB)
+	within(c, "broker.max_subscriptions", b.MaxSubscriptions, 1, 1000000)
+	within(c, "broker.max_sessions", b.MaxSessions, 1, 1000000)
+	within(c, "broker.max_retained", b.MaxRetained, 1, 1000000)
+	within(c, "broker.max_retained_size", b.MaxRetainedSize, 4*KiB, 1*GiB)
 	within(c, "broker.connect_timeout", b.ConnectTimeout, 100*time.Millisecond, 5*time.Minute)
 	within(c, "broker.max_inflight", b.MaxInflight, 1, 32767)
 	within(c, "broker.session.max_age", b.Session.MaxAge, time.Minute, maxAge)

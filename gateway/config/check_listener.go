@@ -102,20 +102,20 @@ func (c *checker) origin(where, pattern string) {
 
 // clientCertificates checks that the keys about the certificates of clients make sense together.
 func (c *checker) clientCertificates(path string, t ListenerTLS) {
-	ca, mode, user := join(path, "client_ca"), join(path, "client_cert"), join(path, "cert_user")
+	ca, mode, user := join(path, "client_ca_file"), join(path, "client_cert"), join(path, "cert_user")
 	if c.out.failed[mode] || c.out.failed[ca] {
 		return
 	}
 	asked := t.ClientCert != ClientCertNone
 	switch {
 	case asked && t.ClientCA == "":
-		c.out.at(mode, fmt.Sprintf("client_cert %q: without client_ca no certificate can be told good or bad", t.ClientCert),
-			`add client_ca = "ca.pem", the authority that signs the certificates of clients`)
+		c.out.at(mode, fmt.Sprintf("client_cert %q: without client_ca_file no certificate can be told good or bad", t.ClientCert),
+			`add client_ca_file = "ca.pem", the authority that signs the certificates of clients`)
 	case !asked && c.given(ca):
-		c.out.at(ca, "client_ca: no client is asked for a certificate", `add client_cert = "required" or "optional", or remove client_ca`)
+		c.out.at(ca, "client_ca_file: no client is asked for a certificate", `add client_cert = "required" or "optional", or remove client_ca_file`)
 	}
 	if !asked && t.CertUser {
-		c.out.at(user, "cert_user: no client is asked for a certificate", `add client_cert = "required" or "optional" and client_ca, or remove cert_user`)
+		c.out.at(user, "cert_user: no client is asked for a certificate", `add client_cert = "required" or "optional" and client_ca_file, or remove cert_user`)
 	}
 	pem, ok := c.certFile(ca, t.ClientCA, fileHint)
 	if ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
@@ -131,11 +131,11 @@ func (c *checker) listenerKeyPair(path string, t ListenerTLS) {
 		return
 	}
 	const both = "a certificate and its key go together; name both files"
-	okCert, okKey := c.need(path, "cert", both), c.need(path, "key", both)
+	okCert, okKey := c.need(path, "cert_file", both), c.need(path, "key_file", both)
 	if !okCert || !okKey {
 		return
 	}
-	certPath, keyPath := join(path, "cert"), join(path, "key")
+	certPath, keyPath := join(path, "cert_file"), join(path, "key_file")
 	cert, okCert := c.certFile(certPath, t.Cert, fileHint)
 	key, okKey := c.certFile(keyPath, t.Key, fileHint)
 	if !okCert || !okKey {
@@ -164,7 +164,7 @@ func (c *checker) keyProblem(certPath, keyPath string, t ListenerTLS, cert, key 
 	isKey := func(data []byte) bool { return bytes.Contains(data, []byte("PRIVATE KEY-----")) }
 	switch {
 	case !isCert && isKey(cert) && !isKey(key):
-		c.fail(certPath, t.Cert, "holds a private key and no certificate", "exchange cert and key")
+		c.fail(certPath, t.Cert, "holds a private key and no certificate", "exchange cert_file and key_file")
 	case !isCert:
 		c.fail(certPath, t.Cert, "contains no certificate in PEM", `it must have a block "-----BEGIN CERTIFICATE-----"`)
 	case bytes.Contains(key, []byte("ENCRYPTED")): // in the name of the block, or in its Proc-Type header
@@ -176,7 +176,7 @@ func (c *checker) keyProblem(certPath, keyPath string, t ListenerTLS, cert, key 
 		c.fail(keyPath, t.Key, fmt.Sprintf("does not belong to the certificate in %s", t.Cert),
 			"name the key that the certificate was requested with")
 	default:
-		c.out.at(keyPath, fmt.Sprintf("cert and key do not work together: %v", err),
+		c.out.at(keyPath, fmt.Sprintf("cert_file and key_file do not work together: %v", err),
 			"name the certificate in PEM, with those between it and its root behind it, and the key that it was made for")
 	}
 }
@@ -185,12 +185,12 @@ func (c *checker) keyProblem(certPath, keyPath string, t ListenerTLS, cert, key 
 func (c *checker) leaf(path, name string, leaf *x509.Certificate) {
 	switch now := time.Now(); {
 	case leaf.NotAfter.Before(now):
-		c.out.warn(path, fmt.Sprintf("cert %q: was valid until %s", name, leaf.NotAfter.UTC().Format(time.DateOnly)), "renew it: clients refuse it")
+		c.out.warn(path, fmt.Sprintf("cert_file %q: was valid until %s", name, leaf.NotAfter.UTC().Format(time.DateOnly)), "renew it: clients refuse it")
 	case leaf.NotBefore.After(now):
-		c.out.warn(path, fmt.Sprintf("cert %q: is valid from %s on", name, leaf.NotBefore.UTC().Format(time.DateOnly)), "set the clock if it is wrong")
+		c.out.warn(path, fmt.Sprintf("cert_file %q: is valid from %s on", name, leaf.NotBefore.UTC().Format(time.DateOnly)), "set the clock if it is wrong")
 	}
 	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
-		c.out.warn(path, fmt.Sprintf("cert %q: names no host", name),
+		c.out.warn(path, fmt.Sprintf("cert_file %q: names no host", name),
 			"issue it with the names and addresses that clients connect to (subjectAltName): most refuse it otherwise")
 	}
 }

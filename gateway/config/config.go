@@ -84,12 +84,24 @@ type Broker struct {
 	MaxPacketSize Size `toml:"max_packet_size"`
 	// MaxConnections bounds the connections of all listeners together.
 	MaxConnections int `toml:"max_connections"`
+	// MaxPerAddress bounds the connections from one IP address; 0: half of MaxConnections.
+	MaxPerAddress int `toml:"max_per_address"`
 	// ConnectTimeout is how long a new connection may take until its CONNECT is accepted.
 	ConnectTimeout time.Duration `toml:"connect_timeout"`
 	// MaxInflight bounds the QoS 1 and 2 messages that one client has not yet acknowledged.
-	MaxInflight int        `toml:"max_inflight"`
-	Session     Session    `toml:"session"`
-	Listeners   []Listener `toml:"listener"`
+	MaxInflight int `toml:"max_inflight"`
+	// MaxQueued and MaxQueuedSize bound what waits in memory for one client that is connected.
+	MaxQueued     int  `toml:"max_queued"`
+	MaxQueuedSize Size `toml:"max_queued_size"`
+	// MaxSubscriptions bounds the subscriptions of one client.
+	MaxSubscriptions int `toml:"max_subscriptions"`
+	// MaxSessions bounds the sessions that are kept for clients, connected or away.
+	MaxSessions int `toml:"max_sessions"`
+	// MaxRetained and MaxRetainedSize bound the retained messages of clients and upstreams.
+	MaxRetained     int        `toml:"max_retained"`
+	MaxRetainedSize Size       `toml:"max_retained_size"`
+	Session         Session    `toml:"session"`
+	Listeners       []Listener `toml:"listener"`
 }
 
 // Session bounds what is kept for one client that is away.

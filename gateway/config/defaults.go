@@ -26,12 +26,18 @@ func newConfig() *Config {
 		Broker: Broker{
 			// What telemetry needs is a few KiB. The limit bounds what every connection may make us hold at once,
 			// so it is far below MQTT's 256 MiB and still takes a picture or a batch.
-			MaxPacketSize:  256 * KiB,
-			MaxConnections: 1000,
-			ConnectTimeout: 10 * time.Second,
-			SysInterval:    10 * time.Second,
-			MaxInflight:    100,
-			Session:        Session{MaxAge: 7 * 24 * time.Hour, MaxSize: 64 * MiB, MaxRecords: 100000},
+			MaxPacketSize:    256 * KiB,
+			MaxConnections:   1000,
+			ConnectTimeout:   10 * time.Second,
+			SysInterval:      10 * time.Second,
+			MaxInflight:      100,
+			MaxQueued:        65536,
+			MaxQueuedSize:    8 * MiB,
+			MaxSubscriptions: 1000,
+			MaxSessions:      1000,
+			MaxRetained:      10000,
+			MaxRetainedSize:  16 * MiB,
+			Session:          Session{MaxAge: 7 * 24 * time.Hour, MaxSize: 64 * MiB, MaxRecords: 100000},
 		},
 	}
 }

@@ -6,10 +6,10 @@ import "crypto/tls"
 type ListenerTLS struct {
 	// Cert is the listener's own certificate in PEM, with those between it and its root behind it, and Key its key; both are empty
 	// without TLS.
-	Cert string `toml:"cert"`
-	Key  string `toml:"key"`
+	Cert string `toml:"cert_file"`
+	Key  string `toml:"key_file"`
 	// ClientCA has the certificates in PEM of which one must have signed that of a client; empty with ClientCertNone only.
-	ClientCA   string     `toml:"client_ca"`
+	ClientCA   string     `toml:"client_ca_file"`
 	ClientCert ClientCert `toml:"client_cert"`
 	// CertUser makes the common name of a client's certificate its user name, in place of user name and password.
 	CertUser   bool       `toml:"cert_user"`

@@ -62,7 +62,7 @@ func TestReferenceParsesWithEveryKeySet(t *testing.T) {
 	text := strings.NewReplacer(
 		"writable = false", "writable = true", // min and max want it
 		`protocol = "mqtt"`, `protocol = "websocket"`, // paths and origins do
-		`client_cert = "none"`, `client_cert = "optional"`, // and client_ca
+		`client_cert = "none"`, `client_cert = "optional"`, // and client_ca_file
 		`payload = "message"`, `payload = "batch"`, // [upstream.route.batch] does
 		`start = "automatic"`, `start = "lazy"`, // and [upstream.lazy]
 	).Replace(readReference(t).text)

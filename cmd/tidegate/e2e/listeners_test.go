@@ -23,9 +23,9 @@ func TestListeners(t *testing.T) {
 [[broker.listener]]
 address = ":%d"
 [broker.listener.tls]
-cert = "tls/gateway.pem"
-key = "tls/gateway.key"
-client_ca = "tls/plant-ca.pem"
+cert_file = "tls/gateway.pem"
+key_file = "tls/gateway.key"
+client_ca_file = "tls/plant-ca.pem"
 client_cert = "required"
 cert_user = true
 
@@ -35,7 +35,7 @@ address = ":%d"
 protocol = "websocket"
 allow_anonymous = true
 origins = ["*.plant.example"]
-tls = { cert = "tls/gateway.pem", key = "tls/gateway.key", min_version = "1.3" }
+tls = { cert_file = "tls/gateway.pem", key_file = "tls/gateway.key", min_version = "1.3" }
 
 [[broker.listener]]
 address = "127.0.0.1:%d"
@@ -56,7 +56,7 @@ paths = ["/broker"]
 	install(ca.Issue(t, transporttest.Leaf{Name: "press 4"}), "press4")
 
 	out, err := exec.Command(binary, "check", "-c", g.config).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "tidegate.toml:18:8: read cert: "+file("gateway.pem")+": no such file or directory") {
+	if err == nil || !strings.Contains(string(out), "tidegate.toml:18:13: read cert_file: "+file("gateway.pem")+": no such file or directory") {
 		t.Errorf("check without the certificate: %v: %s", err, out)
 	}
 	install(ca.Issue(t, transporttest.Leaf{}), "gateway")
