@@ -223,10 +223,16 @@ func (c *Client) Close() {
 func (c *Client) Disconnect(ctx context.Context, p packet.Disconnect) error {
 	c.leaveOnce.Do(func() { close(c.leaving) })
 	err := c.write(p.Append(nil, c.version))
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && err == nil {
-		_ = half.CloseWrite() // the server closes all the same
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
+		c.linger(ctx)
 	}
-	// Closing a socket that holds unread bytes resets it, and may take the DISCONNECT away from the server.
+	c.Close()
+	return err
+}
+
+// linger waits for the server to close the connection. Closing a socket that holds unread bytes resets it, and may take the DISCONNECT away
+// from the server. (A WebSocket says goodbye itself when it is closed.)
+func (c *Client) linger(ctx context.Context) {
 	limit := time.NewTimer(goodbye)
 	defer limit.Stop()
 	select {
@@ -234,8 +240,6 @@ func (c *Client) Disconnect(ctx context.Context, p packet.Disconnect) error {
 	case <-limit.C:
 	case <-ctx.Done():
 	}
-	c.Close()
-	return err
 }
 
 // WriteRaw sends bytes as they are, be they packets or not. It is for tests that play a strange client.
