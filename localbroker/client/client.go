@@ -14,10 +14,11 @@ import (
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
-// What Err returns when there is no better reason.
+// Reasons why there is no connection, or no longer.
 var (
 	ErrClosed = errors.New("the connection was closed on this side")
 	ErrLost   = errors.New("the server closed the connection without a reason")
+	ErrHTTP   = errors.New("the server speaks HTTP, not MQTT: a WebSocket is reached by a ws or wss URL")
 )
 
 // maxInflight leaves half of the packet identifiers to other requests.
@@ -132,6 +133,8 @@ func (c *Client) handshake(ctx context.Context) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("wait for CONNACK: %w", context.Cause(ctx))
+	case c.in.isHTTP(f):
+		return ErrHTTP
 	case err != nil:
 		return fmt.Errorf("wait for CONNACK: %w", err)
 	}
@@ -223,7 +226,7 @@ func (c *Client) Close() {
 func (c *Client) Disconnect(ctx context.Context, p packet.Disconnect) error {
 	c.leaveOnce.Do(func() { close(c.leaving) })
 	err := c.write(p.Append(nil, c.version))
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
+	if err == nil {
 		c.linger(ctx)
 	}
 	c.Close()
@@ -231,8 +234,12 @@ func (c *Client) Disconnect(ctx context.Context, p packet.Disconnect) error {
 }
 
 // linger waits for the server to close the connection. Closing a socket that holds unread bytes resets it, and may take the DISCONNECT away
-// from the server. (A WebSocket says goodbye itself when it is closed.)
+// from the server. A WebSocket says goodbye itself when it is closed.
 func (c *Client) linger(ctx context.Context) {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
 	limit := time.NewTimer(goodbye)
 	defer limit.Stop()
 	select {

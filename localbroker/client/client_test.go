@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,7 +225,7 @@ func TestTopicAliases(t *testing.T) {
 func TestHandshakeFails(t *testing.T) {
 	for name, tt := range map[string]struct {
 		v      packet.Version
-		answer []byte // "": closes
+		answer []byte // nil: closes
 		want   string
 	}{
 		"refused":                  {packet.V311, []byte{0x20, 2, 0, 5}, "refuses the connection: not authorized"},
@@ -233,6 +234,8 @@ func TestHandshakeFails(t *testing.T) {
 		"closed":                   {packet.V311, nil, "closed the connection without a reason"},
 		"no answer of this kind":   {packet.V311, []byte{0xd0, 0}, "answered CONNECT with PINGRESP"},
 		"no MQTT":                  {packet.V311, []byte("\x00HTTP"), "wait for CONNACK"},
+		"HTTP":                     {packet.V311, []byte("HTTP/1.1 400 Bad Request\r\n"), "speaks HTTP"},
+		"HTTP at length":           {packet.V311, []byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat("X: y\r\n", 20)), "speaks HTTP"},
 		"wrong":                    {packet.V311, []byte{0x20, 2, 0, 9}, "read CONNACK"},
 		"authentication goes on":   {packet.V5, []byte{0xf0, 6, 0x18, 4, 0x15, 0, 1, 'x'}, "answered CONNECT with AUTH"},
 		"more than was allowed":    {packet.V5, []byte{0x20, 0xff, 0x7f}, "larger than the 100 allowed"},

@@ -62,3 +62,11 @@ func (r *reader) fill() error {
 	}
 	return err
 }
+
+// isHTTP tells whether what was read is an answer of a web server, which as MQTT is a frame of nonsense, f, or the beginning of one.
+func (r *reader) isHTTP(f packet.Frame) bool {
+	if f.First == 'H' {
+		return bytes.HasPrefix(f.Body, []byte("TP/")) // its second T was taken for a length
+	}
+	return bytes.HasPrefix(r.buf, []byte("HTTP/"))
+}
