@@ -62,7 +62,7 @@ func (s *session) advice(err error) string {
 		if s.client.TLS == nil {
 			return "does this port speak MQTT, and without TLS? Many brokers want mqtts:// with -L, on port 8883"
 		}
-		return "does this port speak TLS, and MQTT over it? Plain MQTT is mqtt:// with -L, on port 1883"
+		return "does this port speak TLS, and MQTT over it, and does the broker want a client certificate, --cert with --key?"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "is the host up, does a firewall drop packets, and does this port speak MQTT?"
 	}

@@ -50,7 +50,7 @@ func parseProperties(all [][]string) (*mqttProperties, error) {
 		}
 		name := strings.ToLower(words[1])
 		if !slices.Contains(may, name) {
-			return nil, fmt.Errorf("-D %s %s: the properties of %[1]s are %s", words[0], words[1], strings.Join(may, ", "))
+			return nil, fmt.Errorf("-D %[1]s %[2]s: the properties of %[1]s are %[3]s", words[0], words[1], strings.Join(may, ", "))
 		}
 		if err := setProperty(props, name, words[2:]); err != nil {
 			return nil, fmt.Errorf("-D %s: %w", strings.Join(words, " "), err)

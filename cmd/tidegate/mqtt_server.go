@@ -126,7 +126,7 @@ func (f *serverFlags) parseURL() (target, error) {
 		return target{}, errors.New("-L: the URL names no host")
 	}
 	if !secure && f.wantTLS() {
-		return target{}, fmt.Errorf("-L %s:// is without TLS, and a flag for TLS is given: use %[1]ss://", u.Scheme)
+		return target{}, fmt.Errorf("-L %[1]s:// is without TLS, and a flag for TLS is given: use %[1]ss://", u.Scheme)
 	}
 	return target{u, topic}, nil
 }

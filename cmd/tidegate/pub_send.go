@@ -22,6 +22,8 @@ type publisher struct {
 	flags   *pubFlags
 	message packet.Publish // without its payload
 	in      io.Reader
+
+	sent, taken int // messages
 }
 
 // payloads hands out the payloads to publish, one after the other; io.EOF ends them.
@@ -143,11 +145,11 @@ func (p *publisher) publish(ctx context.Context, source payloads) error {
 	})
 	g.Go(func() error {
 		defer finished()
-		return collect(gctx, sent)
+		return p.collect(gctx, sent)
 	})
 	if err := g.Wait(); err != nil {
 		if c.Err() != nil {
-			return fmt.Errorf("connection to %s: %w", p.target, err)
+			return fmt.Errorf("connection to %s: %w; messages sent: %d, not acknowledged of them: %d", p.target, c.Err(), p.sent, p.sent-p.taken)
 		}
 		_ = c.Disconnect(ctx, packet.Disconnect{Props: p.props.disconnect}) // the first error says more
 		return err
@@ -185,6 +187,7 @@ func (p *publisher) send(ctx context.Context, c *client.Client, source payloads,
 		if err != nil {
 			return err
 		}
+		p.sent++
 		select {
 		case sent <- d:
 		case <-ctx.Done():
@@ -194,11 +197,12 @@ func (p *publisher) send(ctx context.Context, c *client.Client, source payloads,
 }
 
 // collect waits for the answers, in the order of the messages.
-func collect(ctx context.Context, sent <-chan *client.Delivery) error {
+func (p *publisher) collect(ctx context.Context, sent <-chan *client.Delivery) error {
 	for d := range sent {
 		if _, err := d.Wait(ctx); err != nil {
 			return err
 		}
+		p.taken++
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func textOf(letter byte) func(*packet.Publish, time.Time) string {
 	case 'R':
 		return func(m *packet.Publish, _ time.Time) string { return string(m.Props.ResponseTopic) }
 	case 'I':
-		return func(_ *packet.Publish, at time.Time) string { return at.Local().Format("2006-01-02T15:04:05-0700") }
+		return func(_ *packet.Publish, at time.Time) string { return at.Format("2006-01-02T15:04:05-0700") }
 	case 'U':
 		return func(_ *packet.Publish, at time.Time) string {
 			return fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond())
@@ -248,11 +248,14 @@ type mosquittoProperties struct {
 // appendMosquittoJSON appends what %j stands for. raw, when not nil, is the payload as JSON.
 func appendMosquittoJSON(dst []byte, m *packet.Publish, at time.Time, raw json.RawMessage) []byte {
 	doc := mosquittoDoc{
-		Time: at.Local().Format("2006-01-02T15:04:05.000000-0700"), Topic: string(m.Topic), QoS: m.QoS,
-		Retain: flagNumber(m.Retain), Length: len(m.Payload), ID: m.ID, Properties: newMosquittoProperties(&m.Props), Payload: string(m.Payload),
+		Time: at.Format("2006-01-02T15:04:05.000000-0700"), Topic: string(m.Topic), QoS: m.QoS,
+		Retain: flagNumber(m.Retain), Length: len(m.Payload), ID: m.ID, Properties: newMosquittoProperties(&m.Props),
 	}
-	if raw != nil {
+	switch {
+	case raw != nil:
 		doc.Payload = raw
+	case len(m.Payload) > 0: // else it is null
+		doc.Payload = string(m.Payload)
 	}
 	return append(dst, compactJSON(doc)...)
 }

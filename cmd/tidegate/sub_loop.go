@@ -137,7 +137,9 @@ func (s *subscriber) receive(ctx context.Context, c *client.Client) error {
 			err = s.take(c, m)
 		}
 		if err != nil || c.Waiting() == 0 || len(s.unwritten) >= maxUnwritten {
-			err = errors.Join(err, s.write(c))
+			if failed := s.write(c); failed != nil {
+				return failed
+			}
 		}
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (f *printFlags) add(cmd *cobra.Command) {
 		"as mosquitto_sub's, ...; @X as strftime's %X; \\n, \\t, ...: mosquitto_sub(1) has the list")
 }
 
-// printer appends a message, received at a time, to dst.
+// printer appends a message, received at a time of the local zone, to dst.
 type printer func(dst []byte, m *packet.Publish, at time.Time) []byte
 
 // printer returns what prints as the flags ask for. Warnings go to log.

@@ -8,13 +8,13 @@ import (
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
-// parseAt reads what follows an @: a conversion of strftime(3), in the C locale and in local time, or @ itself.
+// parseAt reads what follows an @: a conversion of strftime(3), in the C locale, or @ itself.
 func parseAt(format string) (piece, string, error) {
 	convert := conversion(format[0])
 	if convert == nil {
 		return nil, "", fmt.Errorf("@%c is unknown; there are the conversions of strftime, @N for nanoseconds, and @@", format[0])
 	}
-	return func(dst []byte, _ *packet.Publish, at time.Time) []byte { return append(dst, convert(at.Local())...) }, format[1:], nil
+	return func(dst []byte, _ *packet.Publish, at time.Time) []byte { return append(dst, convert(at)...) }, format[1:], nil
 }
 
 // conversion returns what a letter stands for, nil if for nothing.

@@ -125,10 +125,11 @@ func (o Options) validate() error {
 func (c *Client) handshake(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, err := c.nc.Write(c.opts.Connect.Append(nil, c.version))
-	var f packet.Frame
-	if err == nil {
-		f, err = c.in.next()
+	// Read even if nothing could be sent: a server that closed early may have said why, such as in an alert of TLS.
+	_, sent := c.nc.Write(c.opts.Connect.Append(nil, c.version))
+	f, err := c.in.next()
+	if errors.Is(err, ErrLost) {
+		err = cmp.Or(sent, err)
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
