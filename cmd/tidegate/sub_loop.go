@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +133,7 @@ func (s *subscriber) receive(ctx context.Context, c *client.Client) error {
 	for {
 		m, err := c.Receive(ctx)
 		if err == nil {
-			err = s.take(c, m)
+			err = s.take(ctx, c, m)
 		}
 		if err != nil || c.Waiting() == 0 || len(s.unwritten) >= maxUnwritten {
 			if failed := s.write(c); failed != nil {
@@ -148,7 +147,7 @@ func (s *subscriber) receive(ctx context.Context, c *client.Client) error {
 }
 
 // take prints a message, unless the flags say not to. It returns errDone when it was the last.
-func (s *subscriber) take(c *client.Client, m *packet.Publish) error {
+func (s *subscriber) take(ctx context.Context, c *client.Client, m *packet.Publish) error {
 	f := s.flags
 	if f.retainedOnly && !m.Retain {
 		return errDone // it is left to be acknowledged by who comes next
@@ -160,7 +159,7 @@ func (s *subscriber) take(c *client.Client, m *packet.Publish) error {
 		return nil
 	}
 	if m.Retain && f.removeRetained {
-		if err := c.Publish(context.Background(), &packet.Publish{Topic: bytes.Clone(m.Topic), Retain: true}); err != nil {
+		if err := c.Publish(ctx, &packet.Publish{Topic: m.Topic, Retain: true}); err != nil {
 			return err
 		}
 	}
