@@ -74,8 +74,11 @@ func TestSessionGoesOn(t *testing.T) {
 		s.want(ack(packet.TypePubrec, 1))
 		s.want(ack(packet.TypePubcomp, 1))
 		s.want(&packet.Ack{Kind: packet.TypePubcomp, ID: 9, Code: packet.ReasonPacketIDNotFound})
+		s.want(ack(packet.TypePubrec, 2))
 	}, func(ctx context.Context, c *client.Client) {
-		mustReceive(ctx, t, c, "a", "2")
+		m := mustReceive(ctx, t, c, "a", "2")
+		synctest.Wait()
+		mustWork(t, "ack", c.Ack(m))
 		<-c.Done()
 	})
 	play(t, o, &packet.Connack{}, func(s *script) { // the server has forgotten the session: ids begin anew
@@ -318,7 +321,7 @@ func TestUnusedMessagesKeepTheConnection(t *testing.T) {
 	})
 }
 
-// TestDisconnectWithAFullInbox: who leaves need not read first.
+// TestDisconnectWithAFullInbox: who leaves need not receive first, and does not wait longer than for the server to close.
 func TestDisconnectWithAFullInbox(t *testing.T) {
 	o := client.Options{Connect: packet.Connect{ClientID: "c"}, Inbox: 1}
 	play(t, o, &packet.Connack{}, func(s *script) {
@@ -326,7 +329,28 @@ func TestDisconnectWithAFullInbox(t *testing.T) {
 		s.want(&packet.Disconnect{})
 	}, func(ctx context.Context, c *client.Client) {
 		synctest.Wait()
+		began := time.Now()
 		mustWork(t, "disconnect", c.Disconnect(ctx, packet.Disconnect{}))
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		if !errors.Is(c.Err(), client.ErrClosed) {
+			t.Errorf("the connection ended with %v", c.Err())
+		}
+	})
+}
+
+// TestDisconnectIsBounded: a server that does not close is waited for a second.
+func TestDisconnectIsBounded(t *testing.T) {
+	play(t, client.Options{Connect: packet.Connect{ClientID: "c"}}, &packet.Connack{}, func(s *script) {
+		s.want(&packet.Disconnect{})
+		s.next()
+	}, func(ctx context.Context, c *client.Client) {
+		began := time.Now()
+		mustWork(t, "disconnect", c.Disconnect(ctx, packet.Disconnect{}))
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 
@@ -396,7 +420,11 @@ func TestStuckWrite(t *testing.T) {
 		timer := time.NewTimer(time.Minute)
 		<-timer.C
 	}, func(ctx context.Context, c *client.Client) {
+		began := time.Now()
 		mustFail(t, c.Publish(ctx, msg("a", "", 0, 0)), "send: ")
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 

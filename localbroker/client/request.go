@@ -63,9 +63,10 @@ func (c *Client) await(ctx context.Context, r *request) (packet.Packet, error) {
 	select {
 	case p := <-r.answered:
 		return p, nil
-	case <-c.done:
-		return nil, c.Err()
 	default:
-		return nil, context.Cause(ctx)
 	}
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	return nil, context.Cause(ctx)
 }

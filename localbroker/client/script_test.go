@@ -76,6 +76,11 @@ func (s *script) send(packets ...packet.Packet) {
 	}
 }
 
+// halfCloser is a pipe that can be closed for writing, as TCP can; it only says so.
+type halfCloser struct{ net.Conn }
+
+func (halfCloser) CloseWrite() error { return nil }
+
 // play runs server and then use at the two ends of a pipe, on fake time, and expects all goroutines to end.
 func play(t *testing.T, o client.Options, connack *packet.Connack, server func(*script), use func(ctx context.Context, c *client.Client)) {
 	t.Helper()
@@ -96,7 +101,7 @@ func play(t *testing.T, o client.Options, connack *packet.Connack, server func(*
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		c, err := client.Connect(ctx, near, o)
+		c, err := client.Connect(ctx, halfCloser{near}, o)
 		if err != nil {
 			t.Errorf("connect: %v", err)
 		} else {
