@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidegate/tidegate/bridge/transport"
+	"github.com/tidegate/tidegate/gateway/config"
 )
 
 // The ports of MQTT by convention.
@@ -70,11 +71,7 @@ func (f *serverFlags) target(cmd *cobra.Command) (target, error) {
 	case f.url != "":
 		return f.parseURL()
 	case f.config != "":
-		addr, err := firstListener(f.config)
-		if err != nil {
-			return target{}, err
-		}
-		return target{url: &url.URL{Scheme: f.scheme(), Host: addr}}, nil
+		return f.fromConfig()
 	}
 	return f.hostAndPort()
 }
@@ -131,23 +128,36 @@ func (f *serverFlags) parseURL() (target, error) {
 	return target{u, topic}, nil
 }
 
-// firstListener returns the address at which a client on this machine reaches the first listener of a configuration.
-func firstListener(path string) (string, error) {
-	cfg, err := parseWithoutSecrets(path)
+// fromConfig reads --config: the first listener of a gateway, as a client on this machine reaches it.
+func (f *serverFlags) fromConfig() (target, error) {
+	cfg, err := parseWithoutSecrets(f.config)
 	if err != nil {
-		return "", fmt.Errorf("--config: %w", err)
+		return target{}, fmt.Errorf("--config: %w", err)
 	}
 	if len(cfg.Broker.Listeners) == 0 {
-		return "", fmt.Errorf("--config %s: it has no [[broker.listener]]", path)
+		return target{}, fmt.Errorf("--config %s: it has no [[broker.listener]]", f.config)
 	}
-	host, port, err := net.SplitHostPort(cfg.Broker.Listeners[0].Address)
+	l := cfg.Broker.Listeners[0]
+	host, port, err := net.SplitHostPort(l.Address)
 	if err != nil {
-		return "", fmt.Errorf("--config %s: %w", path, err)
+		return target{}, fmt.Errorf("--config %s: %w", f.config, err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, port), nil
+	u := &url.URL{Scheme: "mqtt", Host: net.JoinHostPort(host, port)}
+	if l.Protocol == config.ProtocolWebSocket {
+		u.Scheme = "ws"
+		if len(l.Paths) > 0 {
+			u.Path = l.Paths[0]
+		}
+	}
+	if l.TLS.IsSet() {
+		u.Scheme += "s"
+	} else if f.wantTLS() {
+		return target{}, fmt.Errorf("--config %s: its first listener is without TLS, and a flag for TLS is given", f.config)
+	}
+	return target{url: u}, nil
 }
 
 // tlsConfig reads the certificate files for a connection to u. It is nil without TLS.

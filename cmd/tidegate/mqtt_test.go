@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -38,6 +39,10 @@ func parseSession(t *testing.T, args []string) (*session, error) {
 func TestSessionFromFlags(t *testing.T) {
 	password := transporttest.WriteFile(t, "from a file\r\nsecond line\n")
 	config := transporttest.WriteFile(t, "[gateway]\ndata_dir = \"x\"\n[[broker.listener]]\naddress = \"0.0.0.0:1899\"\nallow_anonymous = true\n")
+	ca := transporttest.NewCA(t)
+	pair := ca.Issue(t, transporttest.Leaf{})
+	secured := transporttest.WriteFile(t, fmt.Sprintf("[gateway]\ndata_dir = \"x\"\n[[broker.listener]]\naddress = \"127.0.0.1:8084\"\n"+
+		"allow_anonymous = true\nprotocol = \"websocket\"\npaths = [\"/hall\"]\ntls = { cert = %q, key = %q }\n", pair.CertFile, pair.KeyFile))
 	forever := packet.Properties{SessionExpiry: packet.Some[uint32](math.MaxUint32)}
 	base := func(change func(*packet.Connect)) packet.Connect {
 		c := packet.Connect{Version: packet.V311, CleanStart: true, KeepAlive: 60, ClientID: "me"}
@@ -57,18 +62,19 @@ func TestSessionFromFlags(t *testing.T) {
 		connect packet.Connect
 		secure  bool
 	}{
-		"defaults":            {connect: base(nil)},
-		"host and port":       {args: "-h broker.example -p 1884", url: "mqtt://broker.example:1884", connect: base(nil)},
-		"an IPv6 host":        {args: "-h fd00::1", url: "mqtt://[fd00::1]:1883", connect: base(nil)},
-		"port of TLS":         {args: "-p 8883", url: "mqtts://127.0.0.1:8883", connect: base(nil), secure: true},
-		"a flag of TLS":       {args: "--insecure", url: "mqtts://127.0.0.1:8883", connect: base(nil), secure: true},
-		"TLS on its own port": {args: "--alpn mqtt -p 443", url: "mqtts://127.0.0.1:443", connect: base(nil), secure: true},
-		"URL with a topic":    {args: "-L mqtt://h:1/a/+/#", url: "mqtt://h:1", topic: "a/+/#", connect: base(nil)},
-		"URL of a WebSocket":  {args: "-L wss://h/path", url: "wss://h/path", connect: base(nil), secure: true},
-		"URL with a user":     {args: "-L mqtts://ann:se%2Fcret@h", url: "mqtts://h", connect: base(user("ann", "se/cret")), secure: true},
-		"configuration":       {args: "--config " + config, url: "mqtt://127.0.0.1:1899", connect: base(nil)},
-		"user":                {args: "-u ann -P pw", connect: base(user("ann", "pw"))},
-		"password of a file":  {args: "-u ann --password-file " + password, connect: base(user("ann", "from a file"))},
+		"defaults":             {connect: base(nil)},
+		"host and port":        {args: "-h broker.example -p 1884", url: "mqtt://broker.example:1884", connect: base(nil)},
+		"an IPv6 host":         {args: "-h fd00::1", url: "mqtt://[fd00::1]:1883", connect: base(nil)},
+		"port of TLS":          {args: "-p 8883", url: "mqtts://127.0.0.1:8883", connect: base(nil), secure: true},
+		"a flag of TLS":        {args: "--insecure", url: "mqtts://127.0.0.1:8883", connect: base(nil), secure: true},
+		"TLS on its own port":  {args: "--alpn mqtt -p 443", url: "mqtts://127.0.0.1:443", connect: base(nil), secure: true},
+		"URL with a topic":     {args: "-L mqtt://h:1/a/+/#", url: "mqtt://h:1", topic: "a/+/#", connect: base(nil)},
+		"URL of a WebSocket":   {args: "-L wss://h/path", url: "wss://h/path", connect: base(nil), secure: true},
+		"URL with a user":      {args: "-L mqtts://ann:se%2Fcret@h", url: "mqtts://h", connect: base(user("ann", "se/cret")), secure: true},
+		"configuration":        {args: "--config " + config, url: "mqtt://127.0.0.1:1899", connect: base(nil)},
+		"configuration of TLS": {args: "--config " + secured + " --cafile " + ca.File, url: "wss://127.0.0.1:8084/hall", connect: base(nil), secure: true},
+		"user":                 {args: "-u ann -P pw", connect: base(user("ann", "pw"))},
+		"password of a file":   {args: "-u ann --password-file " + password, connect: base(user("ann", "from a file"))},
 		"password from the environment": {
 			args: "-u ann", env: "from outside", connect: base(user("ann", "from outside")),
 		},
