@@ -33,6 +33,7 @@ const (
 		"put a shared type in gateway, or a small interface beside its consumer, and let gateway/app join them"
 	whyDrivers = "a driver knows the bus it speaks on and nothing else of the gateway: the engine finds it through engine.Driver"
 	whyBroker  = "the broker knows its codec and nothing else: storage comes to it as localbroker.Store"
+	whyClient  = "the client knows the codec and how to open a connection, and no broker: it talks to any"
 	whyBridge  = "the bridge gets connections and credentials as functions: gateway/app joins them, so that each is tested alone"
 	whyApp     = "gateway/app is the only place that knows everybody; nobody but cmd and the demo knows it"
 	whyCmd     = "cmd turns flags and signals into a call of gateway/app; a verb that works offline may use the component it works on: " +
@@ -66,7 +67,7 @@ func house() []room {
 		{"bridge/token", vocabulary(), whyBridge},
 		{"localbroker", vocabulary("localbroker/packet"), whyBroker},
 		{"localbroker/packet", vocabulary(), whyBroker},
-		{"localbroker/client", vocabulary("localbroker/packet"), whyBroker},
+		{"localbroker/client", vocabulary("localbroker/packet", "gateway/websocket"), whyClient},
 		{"drivers", vocabulary("drivers/bus", "drivers/modbus", "drivers/sim"), whyDrivers},
 		{"drivers/bus", vocabulary(), whyDrivers},
 		{"drivers/modbus", vocabulary("drivers/bus"), whyDrivers},
@@ -77,9 +78,10 @@ func house() []room {
 		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "gateway/certs", "gateway/websocket", "buffer", "bridge",
 			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/modbus", "web", "configs"), whyApp},
 		{"gateway/app/demo", vocabulary("gateway/app", "gateway/config", "drivers/sim", "configs"), whyApp},
-		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test.
+		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test;
+		// localbroker/client with its codec, and bridge/transport for its certificate files: tidegate sub and pub.
 		{"cmd/tidegate", vocabulary("gateway/app", "gateway/app/demo", "gateway/auth", "gateway/config", "drivers/sim", "configs",
-			"gateway/api", "buffer", "bridge"), whyCmd},
+			"gateway/api", "buffer", "bridge", "bridge/transport", "localbroker/client", "localbroker/packet"), whyCmd},
 		{"cmd/tidegate/e2e", nil, "the end-to-end tests drive the built binary as a person does"},
 		{"cmd/tidegate/e2e/lossyfs", nil, "a file system knows nothing of who uses it"},
 	}

@@ -59,12 +59,24 @@ func (f *bufferFlags) place(cmd *cobra.Command) (place, error) {
 	}, nil
 }
 
-// loadWithoutSecrets loads a configuration for a person who may not read its secrets, or whom systemd gave no credentials. Its warnings
-// are left to the verbs check and run.
+// loadWithoutSecrets loads a configuration for a verb that looks into its buffer.
 func loadWithoutSecrets(path string) (*config.Config, error) {
+	cfg, err := parseWithoutSecrets(path)
+	switch {
+	case errors.As(err, new(*fs.PathError)):
+		return nil, usageError{fmt.Errorf("%w; name it with -c, or the buffer itself with --file", err)}
+	case err != nil:
+		return nil, usageError{fmt.Errorf("%w\nto look into the buffer all the same, name it with --file", err)}
+	}
+	return cfg, nil
+}
+
+// parseWithoutSecrets loads a configuration for a person who may not read its secrets, or whom systemd gave no credentials. Its warnings
+// are left to the verbs check and run.
+func parseWithoutSecrets(path string) (*config.Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("read configuration: %w; name it with -c, or the buffer itself with --file", err)}
+		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	env := config.OSEnv(filepath.Dir(path))
 	lookup, read := env.LookupEnv, env.ReadFile
@@ -81,11 +93,7 @@ func loadWithoutSecrets(path string) (*config.Config, error) {
 		}
 		return data, mode, err
 	}
-	cfg, err := config.Parse(path, data, env)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("%w\nto look into the buffer all the same, name it with --file", err)}
-	}
-	return cfg, nil
+	return config.Parse(path, data, env)
 }
 
 // dialGateway finds out who answers for the buffer at p: nil, without an error, when no gateway runs.

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 //	hold DIR     be a gateway that has it open and does not answer, until the script ends
 //	await SOCKET wait until a gateway answers on it
 //	damage FILE  flip a bit of each payload that holds the word "damage"
+//	broker PORT DIR [USER PASSWORD]  run the broker over a new buffer in DIR, its port in $PORT, until the script ends
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -33,7 +34,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "serve": serve, "hold": hold, "await": await, "damage": damage},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fill": fill, "serve": serve, "hold": hold, "await": await, "damage": damage, "broker": brokerCommand},
 	})
 }
 
