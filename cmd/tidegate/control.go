@@ -79,6 +79,7 @@ func parseWithoutSecrets(path string) (*config.Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	env := config.OSEnv(filepath.Dir(path))
+	env.NoCertificates = true
 	lookup, read := env.LookupEnv, env.ReadFile
 	env.LookupEnv = func(name string) (string, bool) {
 		if value, ok := lookup(name); ok {

@@ -61,7 +61,7 @@ func (c *checker) keyPair(path string, t TLS) {
 
 // certFile reads the file that a key names. It is false when there is none to check.
 func (c *checker) certFile(path, name, hint string) ([]byte, bool) {
-	if !c.given(path) || c.out.failed[path] {
+	if !c.given(path) || c.out.failed[path] || c.env.NoCertificates {
 		return nil, false
 	}
 	name = c.env.path(name)

@@ -28,6 +28,8 @@ type Env struct {
 	ReadFile func(name string) (data []byte, mode fs.FileMode, err error)
 	// RealPath resolves symbolic links, so that two names of one serial port are seen to be one.
 	RealPath func(name string) (string, error)
+	// NoCertificates leaves the files of certificates and keys unread: for those who may not read them and do not need them.
+	NoCertificates bool
 }
 
 // OSEnv returns the Env of this process for a configuration file in dir.
