@@ -42,7 +42,7 @@ func TestSessionFromFlags(t *testing.T) {
 	ca := transporttest.NewCA(t)
 	pair := ca.Issue(t, transporttest.Leaf{})
 	secured := transporttest.WriteFile(t, fmt.Sprintf("[gateway]\ndata_dir = \"x\"\n[[broker.listener]]\naddress = \"127.0.0.1:8084\"\n"+
-		"allow_anonymous = true\nprotocol = \"websocket\"\npaths = [\"/hall\"]\ntls = { cert = %q, key = %q }\n", pair.CertFile, pair.KeyFile))
+		"allow_anonymous = true\nprotocol = \"websocket\"\npaths = [\"/hall\"]\ntls = { cert_file = %q, key_file = %q }\n", pair.CertFile, pair.KeyFile))
 	forever := packet.Properties{SessionExpiry: packet.Some[uint32](math.MaxUint32)}
 	base := func(change func(*packet.Connect)) packet.Connect {
 		c := packet.Connect{Version: packet.V311, CleanStart: true, KeepAlive: 60, ClientID: "me"}
