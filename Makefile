@@ -1,5 +1,6 @@
 # Tidegate. Only Go is needed; "make race" also needs a C compiler. Variables may be set on the command line:
-# make fuzz FUZZTIME=5m, make bench BENCH=Append, make test TESTFLAGS=-run=Append, make soak SOAK=1000
+# make fuzz FUZZTIME=5m, make bench BENCH=Append, make test TESTFLAGS=-run=Append, make soak SOAK=1000,
+# make bench-peers MQTTLOAD=../mqttload BENCH_SCALE=5
 
 VERSION   ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo "v0.0.0-dev+$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
 PLATFORMS ?= arm6 arm7 arm64 amd64 riscv64
@@ -7,6 +8,7 @@ FUZZTIME  ?= 30s
 BENCH     ?= .
 SOAK      ?= 100
 TESTFLAGS ?=
+MQTTLOAD  ?= ../shared/tools/mqttload
 
 LDFLAGS    = -s -w -X main.version=$(VERSION:v%=%)
 GOBUILD    = go build -trimpath -ldflags "$(LDFLAGS)"
@@ -18,10 +20,10 @@ PACKAGES   = ./... ./.ci/testreport
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race check fuzz bench e2e soak build-all $(PLATFORMS:%=build-%) clean
+.PHONY: help build demo test race check fuzz bench bench-peers e2e soak build-all $(PLATFORMS:%=build-%) clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build bin/tidegate for this machine
 	$(GOBUILD) -o bin/tidegate ./cmd/tidegate
@@ -51,6 +53,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 bench: ## run the benchmarks that match BENCH (all)
 	@.ci/bench '$(BENCH)'
+
+bench-peers: ## load the broker, mosquitto and nats-server side by side (needs MQTTLOAD=folder; BENCH_SCALE=n for longer)
+	@MQTTLOAD='$(MQTTLOAD)' .ci/bench-peers
 
 build-all: $(PLATFORMS:%=build-%) ## build bin/tidegate-linux-* for arm6, arm7, arm64, amd64 and riscv64
 
