@@ -33,19 +33,22 @@ type clock struct {
 }
 
 // wall returns the wall clock's time, without the monotonic clock's.
-func (s *Store) wall() time.Time { return s.opts.wall().Round(0) }
+func (s *Store) wall() time.Time {
+	_, wall := s.times()
+	return wall
+}
 
 // watchedWall returns the wall clock's time to compare ages with, as watchClock has just seen it: read a second time it could have stepped
 // meanwhile, unnoticed.
 func (s *Store) watchedWall() time.Time {
-	now := s.now()
-	s.watchClock(now)
+	now, wall := s.times()
+	s.watchClock(now, wall)
 	return s.start.Round(0).Add(s.clock.offset + time.Duration(now))
 }
 
 // watchClock notices when the wall clock was set: what was taken before has a time that says nothing about its age.
-func (s *Store) watchClock(now monotonic) {
-	offset := s.wall().Sub(s.start.Round(0)) - time.Duration(now)
+func (s *Store) watchClock(now monotonic, wall time.Time) {
+	offset := wall.Sub(s.start.Round(0)) - time.Duration(now)
 	by := offset - s.clock.offset
 	stepped := s.clock.known && (by > clockStep || by < -clockStep)
 	s.clock.known, s.clock.offset = true, offset

@@ -103,6 +103,9 @@ func (s *Store) finished(e *entry) {
 	}
 	s.call(e.done, nil)
 	e.done = nil
+	if e.state == gone {
+		s.recycle(e)
+	}
 }
 
 // advance moves the acknowledged position of q as far as it goes, and has the disk told if there is something to free.

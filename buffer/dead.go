@@ -210,7 +210,7 @@ func (s *Store) appendOwn(rec *gateway.Record, to []gateway.Ref, work func(*appl
 // restamp gives a record that was stored before a new number. What was known of the clock when it was taken stays.
 func (s *Store) restamp(rec *gateway.Record) bool {
 	unset := rec.ClockUnset
-	ok := s.stamp(rec)
+	ok := s.stamp(rec, s.now())
 	if rec.ClockUnset = unset; unset {
 		s.clock.unsight()
 	}

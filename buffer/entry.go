@@ -18,18 +18,19 @@ const (
 type entry struct {
 	rec     *gateway.Record
 	refs    []ref
-	left    int // refs not yet acknowledged
 	ops     []gateway.Op
 	work    func(*applier) error // what a change of the store's own does in the transaction
 	done    func(error)
+	left    int32 // refs not yet acknowledged
 	barrier bool
+	kept    bool // the store's kept has it
+	common  bool // a change that was handed over, to which no queue holds on beside its slots
 	state   entryState
 	size    int       // about what rec takes in memory
 	cost    int       // about what rec takes on disk, in each of its queues
 	came    monotonic // when it was handed over
 	due     monotonic // when it has to be committed; 0: at once
 	one     [1]ref    // room for refs: most records have one consumer
-	topic   string    // of the retained message that a later one may replace; "" when none may
 	prev    *entry    // in the list of pending entries
 	next    *entry
 }
@@ -42,6 +43,9 @@ type ref struct {
 	acked bool
 }
 
+// retained returns the topic of the retained message that e alone changes, if kept has e.
+func (e *entry) retained() string { return e.ops[0].(gateway.PutRetained).Message.Topic }
+
 // elidable reports whether e need not be written once all consumers have acknowledged it.
 func (e *entry) elidable() bool { return len(e.ops) == 0 && e.work == nil && !e.barrier }
 
@@ -53,6 +57,31 @@ func (e *entry) isGap() bool {
 
 // visible reports whether consumers may see e: what must be committed first is not shown before.
 func (e *entry) visible() bool { return !e.barrier || e.state == stored }
+
+// maxSpare bounds the entries that are kept to be used again: about as many as publishers with full windows have under way.
+const maxSpare = 2048
+
+// recycle keeps an elided entry for the next change: under load most of what would have to be collected are these. Nothing refers to it any
+// more but, until the store's lock is given back, who has had it elided.
+func (s *Store) recycle(e *entry) {
+	if e.common && len(s.spare) < maxSpare {
+		e.rec = nil
+		s.spare = append(s.spare, e)
+	}
+}
+
+// newEntry returns an entry with nothing in it.
+func (s *Store) newEntry() *entry {
+	n := len(s.spare)
+	if n == 0 {
+		return new(entry)
+	}
+	e := s.spare[n-1]
+	s.spare[n-1] = nil
+	s.spare = s.spare[:n-1]
+	*e = entry{}
+	return e
+}
 
 // entryOverhead is about what an entry and its place in a queue take in memory beside the record.
 const entryOverhead = 256

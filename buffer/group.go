@@ -49,7 +49,10 @@ func (s *Store) take(g *group, limit int) {
 		bytes += e.size
 		s.list.remove(e)
 		e.state = writing
-		delete(s.kept, e.topic)
+		if e.kept {
+			e.kept = false
+			delete(s.kept, e.retained())
+		}
 		g.add(e)
 	}
 	s.inHand, s.inHandBytes = len(g.entries), bytes

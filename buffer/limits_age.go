@@ -26,9 +26,9 @@ func (s *Store) lookSoon() {
 // look drops what has expired and tidies up. Only the writer calls it, when it has nothing to commit.
 func (s *Store) look() {
 	s.mu.Lock()
-	now := s.now()
+	now, wall := s.times()
 	s.lookAt = now + lookEvery
-	s.watchClock(now)
+	s.watchClock(now, wall)
 	synced := s.clockSynced(now)
 	if synced {
 		s.sight()

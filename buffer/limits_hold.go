@@ -24,7 +24,8 @@ func (s *Store) hold(c *gateway.Change, done func(error), now monotonic) {
 		s.call(done, ErrFull)
 		return
 	}
-	h := held{c, done, now + monotonic(s.opts.BlockHold)}
+	own := *c
+	h := held{&own, done, now + monotonic(s.opts.BlockHold)}
 	s.keepHeld(h)
 	s.dueAt(h.until)
 }

@@ -18,7 +18,7 @@ func (s *Store) loadLimits(c *conn) error {
 		}
 		s.limit(q, s.defaultLimits(q))
 	}
-	s.watchClock(s.now())
+	s.watchClock(s.times())
 	return c.each(func(rows *sql.Rows) error {
 		var key, value string
 		if err := rows.Scan(&key, &value); err != nil {

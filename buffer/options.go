@@ -42,7 +42,7 @@ type Options struct {
 	Logger *slog.Logger     // where to say what an operator should know; nowhere
 	Now    func() time.Time // the clock; time.Now
 
-	wall     func() time.Time                               // in tests, a wall clock apart from Now's
+	wall     func() time.Time                               // in tests, a wall clock apart from Now
 	space    func(path string) (free, total int64, _ error) // in tests, another disk
 	pageSize int64                                          // of a new file; in tests, that of an old one
 }
@@ -67,9 +67,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.wall == nil {
-		o.wall = o.Now
 	}
 	if o.space == nil {
 		o.space = diskSpace

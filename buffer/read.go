@@ -32,6 +32,13 @@ func (s *Store) Read(id gateway.QueueID, after uint64, buf []gateway.Delivery) (
 	return n, nil
 }
 
+// ReadNow is Read as far as memory goes: it does not wait for the disk. ok is false when nothing was read and the disk comes next, or when the
+// queue cannot be read: Read is to be called then.
+func (s *Store) ReadNow(id gateway.QueueID, after uint64, buf []gateway.Delivery) (n int, ok bool) {
+	n, want, err := s.readOnce(id, after, buf)
+	return n, want == nil && err == nil
+}
+
 // wanted is what a reader needs from disk.
 type wanted struct {
 	queue *queue

@@ -52,6 +52,7 @@ type Store struct {
 	free    []*queue // dropped: their ids may be given again
 	dirty   []*queue // their cursors change with the next commit
 	list    entryList
+	spare   []*entry          // elided ones, to be used again
 	kept    map[string]*entry // by topic: pending changes of retained messages that a later one replaces
 
 	clock  clock
@@ -109,6 +110,16 @@ func newStore(o Options) *Store {
 // now reads the clock that never steps.
 func (s *Store) now() monotonic { return monotonic(s.opts.Now().Sub(s.start)) + 1 }
 
+// times reads both clocks at once.
+func (s *Store) times() (now monotonic, wall time.Time) {
+	t := s.opts.Now()
+	now = monotonic(t.Sub(s.start)) + 1
+	if s.opts.wall != nil {
+		t = s.opts.wall()
+	}
+	return now, t.Round(0)
+}
+
 // StoreID returns the random name that this file got when it was made.
 func (s *Store) StoreID() string { return s.id }
 
@@ -164,7 +175,7 @@ func (s *Store) byID(id gateway.QueueID) *queue {
 // Commit takes a change. It stamps the record's Seq and ClockUnset before it returns. done, which may be nil, is called once, on a
 // goroutine of the store: with nil when each durable consumer has acknowledged the record, or a limit has dropped it, or the change is
 // committed and synchronised; with [ErrFull] when nothing of it was taken; with another error when the store has closed before that. Commit
-// does not wait for the disk. The slice c.Ops is kept until then.
+// does not wait for the disk. c may be used again at once; what it refers to must not be changed until then.
 func (s *Store) Commit(c *gateway.Change, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,9 +183,9 @@ func (s *Store) Commit(c *gateway.Change, done func(error)) {
 		s.call(done, ErrClosed)
 		return
 	}
-	now := s.now()
-	s.watchClock(now)
-	if c.Record != nil && !s.stamp(c.Record) {
+	now, wall := s.times()
+	s.watchClock(now, wall)
+	if c.Record != nil && !s.stamp(c.Record, now) {
 		s.stats.Dropped++
 		s.call(done, errSeq)
 		return
@@ -188,7 +199,8 @@ func (s *Store) Commit(c *gateway.Change, done func(error)) {
 
 // admit gives a change its place in the order.
 func (s *Store) admit(c *gateway.Change, done func(error), now monotonic) {
-	e := &entry{rec: c.Record, ops: c.Ops, done: done, barrier: c.Barrier, came: now}
+	e := s.newEntry()
+	e.rec, e.ops, e.done, e.barrier, e.came, e.common = c.Record, c.Ops, done, c.Barrier, now, true
 	s.address(e, c)
 	s.foresee(c.Ops)
 	if len(e.refs) == 0 && len(e.ops) == 0 {
@@ -201,11 +213,11 @@ func (s *Store) admit(c *gateway.Change, done func(error), now monotonic) {
 }
 
 // stamp gives rec its number, unless none is left: numbers beyond the mark could be given a second time after a crash.
-func (s *Store) stamp(rec *gateway.Record) bool {
+func (s *Store) stamp(rec *gateway.Record, now monotonic) bool {
 	if s.seq >= s.mark {
 		return false
 	}
-	if rec.Seq, rec.ClockUnset = s.seq, s.clockUnset(rec, s.now()); rec.ClockUnset {
+	if rec.Seq, rec.ClockUnset = s.seq, s.clockUnset(rec, now); rec.ClockUnset {
 		s.clock.unsight()
 	}
 	s.seq++
@@ -236,7 +248,7 @@ func (s *Store) address(e *entry, c *gateway.Change) {
 			s.noteOver(q)
 		}
 	}
-	e.left = len(e.refs)
+	e.left = int32(len(e.refs))
 	if e.left > 0 {
 		s.stats.Appended++
 	}
@@ -266,8 +278,8 @@ func (s *Store) coalesce(e *entry) bool {
 		}
 		delete(s.kept, put.Message.Topic) // whatever came before must not replace this one
 		if alone {
-			e.topic = put.Message.Topic
-			s.kept[e.topic] = e
+			e.kept = true
+			s.kept[put.Message.Topic] = e
 		}
 	}
 	return false
