@@ -3,12 +3,20 @@ package localbroker
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
 // maxReady bounds the bytes of acknowledgements that wait for a client which does not read; beyond it, it is not read either.
 const maxReady = 64 << 10
+
+// When answers are held back, and for how long at most.
+const (
+	fewWaiting = 16 // with fewer under way none is
+	maxHold    = time.Millisecond
+	ackSize    = 4 // bytes of an answer, mostly
+)
 
 // slot keeps the place of an answer whose packet waits for the store.
 type slot struct {
@@ -35,6 +43,9 @@ type acks struct {
 	owed    atomic.Int32 // of these, answers that give the client's quota back
 	ready   []byte       // encoded answers that may leave
 	open    atomic.Bool  // CONNACK is among them: other packets may follow it
+
+	held  bool        // what is ready waits for more
+	later *time.Timer // ends that
 
 	blocked bool          // the reader waits for room
 	room    chan struct{} // tells it; capacity 1
@@ -65,22 +76,62 @@ func (a *acks) push(early []byte, s slot) uint64 {
 }
 
 func (a *acks) grow() {
-	ring := make([]slot, max(8, 2*len(a.ring)))
+	ring := make([]slot, max(1, 2*len(a.ring)))
 	for i := range a.n {
 		ring[i] = *a.at(i)
 	}
 	a.ring, a.head = ring, 0
 }
 
-// complete takes one wait off slot number and reports whether answers became ready.
-func (a *acks) complete(number uint64) bool {
+// urgency is when answers that have become ready are to be written.
+type urgency uint8
+
+const (
+	notYet urgency = iota // there are none, or somebody was told before
+	soon
+	atOnce
+)
+
+// complete takes one wait off slot number. A few answers of many that are under way are held back for a moment, until there are as many as
+// still wait: one write takes them all, and a client that follows each with its next message does so with many at once.
+func (a *acks) complete(number uint64) urgency {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.at(int(number-a.first)).waits--
 	before := len(a.ready)
 	a.release()
 	a.waiting.Store(int32(a.n))
-	return len(a.ready) > before
+	switch {
+	case len(a.ready) == before:
+		return notYet
+	case a.n < fewWaiting || len(a.ready) >= ackSize*a.n:
+		return atOnce
+	case a.held:
+		return notYet
+	}
+	a.held = true
+	return soon
+}
+
+// hold has wake called if nobody takes the answers meanwhile.
+func (a *acks) hold(wake func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.later != nil {
+		a.later.Reset(maxHold)
+		return
+	}
+	a.later = time.AfterFunc(maxHold, func() {
+		if a.isHeld() {
+			wake()
+		}
+	})
+}
+
+func (a *acks) isHeld() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held
 }
 
 // release encodes the answers at the head that wait for nothing any more.
@@ -120,7 +171,7 @@ func (a *acks) add(early []byte) {
 func (a *acks) take(dst []byte) []byte {
 	a.mu.Lock()
 	dst = append(dst, a.ready...)
-	a.ready = a.ready[:0]
+	a.ready, a.held = a.ready[:0], false
 	if cap(a.ready) > maxReady/8 {
 		a.ready = nil
 	}

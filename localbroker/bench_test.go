@@ -25,8 +25,11 @@ func (noStore) Commit(c *gateway.Change, done func(error)) {
 func (noStore) Attach(gateway.QueueID, func()) uint64                         { return 0 }
 func (noStore) Detach(gateway.QueueID)                                        {}
 func (noStore) Read(gateway.QueueID, uint64, []gateway.Delivery) (int, error) { return 0, nil }
-func (noStore) Ack(gateway.QueueID, ...uint64)                                {}
-func (noStore) Recover() (*gateway.Recovered, error)                          { return &gateway.Recovered{}, nil }
+func (noStore) ReadNow(gateway.QueueID, uint64, []gateway.Delivery) (int, bool) {
+	return 0, true
+}
+func (noStore) Ack(gateway.QueueID, ...uint64)       {}
+func (noStore) Recover() (*gateway.Recovered, error) { return &gateway.Recovered{}, nil }
 
 // noHost is where a noStore lives.
 type noHost struct{}

@@ -65,13 +65,18 @@ func (b *Broker) forget(id string, cl *client) {
 func (b *Broker) evict(ctx context.Context, cl *client) error {
 	b.mu.Lock()
 	old := cl.conn
-	b.mu.Unlock()
 	if old == nil {
+		b.mu.Unlock()
 		return nil
 	}
+	if old.gone == nil {
+		old.gone = make(chan struct{})
+	}
+	gone := old.gone
+	b.mu.Unlock()
 	old.kill(errTakenOver)
 	select {
-	case <-old.gone:
+	case <-gone:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("take over from %s: %w", old.remote, ctx.Err())
@@ -105,12 +110,12 @@ func (b *Broker) dropSession(cl *client, done func(error)) {
 	b.bequeath(s)
 	b.routing.Lock()
 	b.removeSubscriptions(s)
-	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropSession{Queue: s.queue}}}, done)
-	b.routing.Unlock()
 	b.mu.Lock()
 	cl.session = nil
-	b.sessions--
+	b.sessions-- // before its client hears of it, and others take its place
 	b.mu.Unlock()
+	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropSession{Queue: s.queue}}}, done)
+	b.routing.Unlock()
 }
 
 // forgetSubscriptions takes a session that ends out of the tree.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +31,7 @@ type conn struct {
 	nc        net.Conn
 	lo        *ListenerOptions
 	log       *slog.Logger
+	name      string // client identifier; "" until it is known
 	remote    string // address and port
 	host      string // address alone
 	version   packet.Version
@@ -54,27 +54,35 @@ type conn struct {
 	unsaid     int       // denied messages since then
 
 	in     inbuf
-	rd     *reading // while packets are handled
+	sock   *socket   // nil for what is not one
+	heard  time.Time // when the last input was handled
+	quiet  bool      // nothing has come for a while
+	armed  bool      // a deadline is set that tells when that is so
+	rd     *reading  // while packets are handled
 	routes map[string]*route
 	last   *route // of the latest PUBLISH
 
 	// Shared.
 	acks    acks
-	pull    pull            // the persistent session's queue; of the writer
+	pull    *pull           // the persistent session's queue; of the writer
 	writing atomic.Int32    // see writer.go
-	parted  chan struct{}   // the writer has left a dead connection; capacity 1
+	parted  chan struct{}   // the writer has left a dead connection; capacity 1; nil until it is dead
 	writers *sync.WaitGroup // that the writer's goroutine is counted in
 
 	polite  atomic.Bool // the client gets a DISCONNECT
 	killing sync.Once
 	reason  error         // why kill was called; valid once closed is closed
 	closed  chan struct{} // kill was called
-	gone    chan struct{} // everything about this connection is over
+	gone    chan struct{} // everything about this connection is over; nil while nobody waits for that; the broker's mu guards it
 
 	// What a listener's Upgrade has left: nc is the MQTT stream over the connection raw, as it was accepted. Only reader and writer use nc.
 	raw       net.Conn
 	certified string // the user that a certificate has named; "" if none has
 }
+
+// fewMessages is up to how many messages a reader writes to subscribers itself. More are worth a goroutine, which gathers those of other
+// publishers meanwhile.
+const fewMessages = 4
 
 // reading is what handling packets needs, kept apart because most connections are idle most of the time.
 type reading struct {
@@ -85,11 +93,13 @@ type reading struct {
 	pubacks []confirmation
 	acked   []uint64 // positions that the client has confirmed
 	sink    sink
-	raw     []byte // the packet being handled, for the log
-	count   uint64 // PUBLISH packets received
-	payload uint64 // bytes of theirs
-	packets uint64 // of any kind received
-	answers uint64 // packets that these are answered by
+	transit transit   // of the PUBLISH being handled
+	now     time.Time // see conn.now
+	raw     []byte    // the packet being handled, for the log
+	count   uint64    // PUBLISH packets received
+	payload uint64    // bytes of theirs
+	packets uint64    // of any kind received
+	answers uint64    // packets that these are answered by
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -98,6 +108,9 @@ var readings = sync.Pool{New: func() any { return new(reading) }}
 func (rd *reading) free() {
 	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
 	letGo(&rd.publish.Props)
+	if rd.transit.rec != nil {
+		rd.transit = transit{}
+	}
 	clear(rd.sink.pressed)
 	rd.sink.pressed = rd.sink.pressed[:0]
 	readings.Put(rd)
@@ -109,14 +122,13 @@ func newConn(b *Broker, nc net.Conn, lo *ListenerOptions) *conn {
 	if err != nil {
 		host = remote // not a network with ports
 	}
-	return &conn{
+	c := &conn{
 		b: b, raw: nc, nc: nc, lo: lo, remote: remote, host: host,
-		log:    b.log.With("remote", remote),
 		limit:  b.opts.MaxConnectPacket,
-		parted: make(chan struct{}, 1),
 		closed: make(chan struct{}),
-		gone:   make(chan struct{}),
 	}
+	c.log = slog.New((*connLog)(c))
+	return c
 }
 
 // kill ends the connection from any goroutine: the reader and the writer fail at their next step. For a client that gets a DISCONNECT the
@@ -136,13 +148,20 @@ func (c *conn) kill(reason error) {
 
 // run serves the connection until it ends.
 func (c *conn) run(ctx context.Context) {
-	defer close(c.gone)
 	c.deadline = time.Now().Add(c.b.opts.ConnectTimeout)
 	_ = c.raw.SetReadDeadline(c.deadline) // fails on a closed connection only, as the read then does
-	err := c.upgrade(ctx)
-	if err == nil {
-		err = c.read(ctx)
+	if err := c.upgrade(ctx); err != nil {
+		c.end(err)
+		c.writers.Done()
+		return
 	}
+	c.grasp()
+	c.serve(ctx)
+}
+
+// end does what is to be done when nothing is read any more, and err was why.
+func (c *conn) end(err error) {
+	defer c.b.untrack(c)
 	c.finish(err)
 	c.in.free()
 	c.report(c.reason)
@@ -166,50 +185,17 @@ func (c *conn) finish(err error) {
 	})
 	c.partWriter()
 	if hurry.Stop() {
+		s := scratches.Get().(*scratch)
+		defer s.free()
 		last := c.acks.take(nil)
 		last, said := c.appendGoodbye(last, reason)
-		if len(last) > 0 && c.send(last) == nil && said {
+		if len(last) > 0 && c.send(last, s) == nil && said {
 			c.linger(reason)
 		}
 	}
 	c.part()
 	c.kill(reason)
 	c.raw.Close()
-}
-
-// read reads and handles packets until the connection ends, and returns why.
-func (c *conn) read(ctx context.Context) error {
-	for {
-		if c.idle > 0 {
-			_ = c.nc.SetReadDeadline(time.Now().Add(c.idle)) // as above
-		}
-		if c.terms != nil && c.killed() { // the deadline has just taken the place of that which kill has set
-			return c.reason
-		}
-		n, err := c.nc.Read(c.in.space())
-		c.in.filled(n)
-		c.b.stats.bytesIn.Add(uint64(n))
-		if n > 0 {
-			if err := c.consume(ctx); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return c.readError(err)
-		}
-		c.in.settle()
-	}
-}
-
-func (c *conn) readError(err error) error {
-	switch {
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return err
-	case c.session == nil:
-		return errTimeout
-	default:
-		return errKeepAlive
-	}
 }
 
 // consume handles the packets that have been read. What follows from them is done once, at the end.
@@ -280,6 +266,7 @@ func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 // flush does what follows from the packets handled so far: confirmations to the store, waking of subscribers, answers to the client.
 func (c *conn) flush() {
 	rd := c.rd
+	few := rd.count <= fewMessages
 	if rd.count > 0 {
 		c.b.stats.received.Add(rd.count)
 		c.b.stats.payloadIn.Add(rd.payload)
@@ -288,10 +275,17 @@ func (c *conn) flush() {
 	c.b.stats.packetsIn.Add(rd.packets)
 	c.b.stats.answers.Add(rd.answers)
 	rd.packets, rd.answers = 0, 0
+	answers := len(rd.early) > 0
+	if answers { // before messages, which may be for this client too
+		c.acks.add(rd.early)
+		rd.early = rd.early[:0]
+	}
 	c.settlePubacks()
-	rd.sink.flush(c.b)
-	c.answer(rd.more)
-	rd.more = false
+	rd.sink.flush(c.b, few)
+	if answers || rd.more {
+		c.answer(rd.more)
+	}
+	rd.more, rd.now = false, time.Time{} // a wait may follow
 }
 
 // isAnswered reports whether a packet is answered by one of ours.
@@ -445,6 +439,9 @@ func breach(format string, t packet.Type, clause string) error {
 
 // explain adds to an error of the protocol the bytes of the packet and the likely cause.
 func (c *conn) explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	var broken *brokenRule
 	if !errors.As(err, &broken) {
 		var bad *packet.Error

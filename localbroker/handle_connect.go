@@ -26,7 +26,7 @@ func (c *conn) handleConnect(ctx context.Context, f packet.Frame) error {
 	if err := c.checkConnect(&p); err != nil {
 		return c.refuse(err)
 	}
-	c.log = c.log.With("client", p.ClientID)
+	c.name = p.ClientID
 	if err := c.authenticate(ctx, &p); err != nil {
 		return c.refuse(err)
 	}
@@ -196,6 +196,7 @@ func (c *conn) openPersistent(connack []byte, expiry time.Duration) {
 	// Changes are committed in their order: when CONNACK leaves, so are the PUBRECs whose PUBRELs follow it.
 	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{c.b.putSession(s, time.Time{})}}, c.settle(number))
 	s.attach(c)
+	c.pull = new(pull)
 	c.pull.after = c.b.opts.Store.Attach(s.queue, c.wakeDurable)
 	c.pull.readable.Store(true)
 	c.settle(number)(nil)

@@ -3,6 +3,7 @@ package localbroker
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker/packet"
@@ -141,25 +142,38 @@ func (c *conn) spread(p *packet.Publish, r *route) {
 		r = r.resolve(c.session)
 	}
 	if len(r.sessions) > 0 {
-		c.rd.sink.spread(r, c.newMessage(r, p))
+		m := new(message)
+		c.copyMessage(m, r, p)
+		c.rd.sink.spread(r, m)
 	}
 }
 
-// newMessage copies a message out of the input.
-func (c *conn) newMessage(r *route, p *packet.Publish) *message {
-	m := &message{
-		Message: gateway.Message{Topic: r.topic, Payload: bytes.Clone(p.Payload), QoS: gateway.QoS(p.QoS), Retain: p.Retain},
-		shared:  len(r.sessions) > 1,
-	}
+// copyMessage copies a message out of the input.
+func (c *conn) copyMessage(m *message, r *route, p *packet.Publish) {
+	m.Message = gateway.Message{Topic: r.topic, Payload: bytes.Clone(p.Payload), QoS: gateway.QoS(p.QoS), Retain: p.Retain}
+	m.shared = len(r.sessions) > 1
 	if c.terms != nil {
 		if m.Properties = propertiesOf(&p.Props); expires(&m.Message) {
-			m.arrived(c.b.opts.Now())
+			m.arrived(c.now())
 		}
 		if r.replies {
 			c.checkResponse(m.Properties)
 		}
 	}
-	return m
+}
+
+// arrival is a message with the record that durable consumers get, in one piece of memory.
+type arrival struct {
+	message
+	rec gateway.Record
+}
+
+// now is when the packets being handled came: the clock is read once for all that one read has brought.
+func (c *conn) now() time.Time {
+	if c.rd.now.IsZero() {
+		c.rd.now = c.b.opts.Now()
+	}
+	return c.rd.now
 }
 
 // receiveDurable takes a message that the store may have to do with: it has durable consumers, or becomes a retained message. ops change
@@ -170,8 +184,15 @@ func (c *conn) receiveDurable(p *packet.Publish, ops []gateway.Op) {
 	r, _ := c.route(p.Topic) // again, now that no subscription changes; it was valid before
 	code := c.taken(r)
 	r = r.resolve(c.session)
-	m := c.newMessage(r, p)
-	t := newTransit(r, &gateway.Record{Time: b.opts.Now(), Body: &m.Message}, m)
+	a := new(arrival)
+	m := &a.message
+	c.copyMessage(m, r, p)
+	a.rec = gateway.Record{Time: c.now(), Body: &m.Message}
+	t := &c.rd.transit
+	if p.QoS == packet.QoS2 {
+		t = new(transit) // the commit comes back to it
+	}
+	t.begin(r, &a.rec, m)
 	t.persist, t.limited, t.ordered, t.ops = true, true, true, ops
 	waits := t.waits()
 	switch {

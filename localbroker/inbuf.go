@@ -19,6 +19,7 @@ type inbuf struct {
 	small []byte
 	large *[largeInput]byte
 	quiet int
+	lazy  bool // nothing is held while there is nothing: see rest
 }
 
 // data is what was read and not yet handled.
@@ -29,7 +30,11 @@ func (in *inbuf) skip(n int) { in.r += n }
 
 // space returns where to read to; it is never empty.
 func (in *inbuf) space() []byte {
-	if in.b == nil {
+	switch {
+	case in.b != nil:
+	case in.lazy:
+		in.grow()
+	default:
 		in.small = make([]byte, smallInput)
 		in.b = in.small
 	}
@@ -57,6 +62,24 @@ func (in *inbuf) filled(n int) {
 	} else {
 		in.quiet = 0
 	}
+}
+
+// rest holds no more than is needed while nothing comes.
+func (in *inbuf) rest() {
+	n := in.w - in.r
+	switch {
+	case n == 0:
+		in.free()
+		in.b, in.small = nil, nil
+	case n <= smallInput/2 && in.large != nil:
+		in.small = make([]byte, smallInput)
+		copy(in.small, in.data())
+		in.free()
+		in.b = in.small
+	default:
+		return
+	}
+	in.r, in.w = 0, n
 }
 
 // settle chooses the buffer for the next read, when all that fits was handled.

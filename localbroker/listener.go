@@ -127,10 +127,8 @@ func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, 
 	}
 	b.stats.sockets.Add(1)
 	c.writers = conns
-	conns.Go(func() {
-		defer b.untrack(c)
-		c.run(ctx)
-	})
+	conns.Add(1)
+	go c.run(ctx)
 }
 
 // track counts a connection against the limits.
@@ -150,9 +148,13 @@ func (b *Broker) track(c *conn) error {
 	return nil
 }
 
+// untrack forgets a connection that is over.
 func (b *Broker) untrack(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.gone != nil {
+		close(c.gone)
+	}
 	delete(b.conns, c)
 	if b.perAddr[c.host]--; b.perAddr[c.host] == 0 {
 		delete(b.perAddr, c.host)

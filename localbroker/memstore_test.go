@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +164,7 @@ type memStore struct {
 	done    chan struct{}
 	commits int
 	elided  int
+	asked   atomic.Uint32 // by ReadNow
 }
 
 var _ localbroker.Store = (*memStore)(nil)
@@ -267,6 +269,8 @@ var errMemClosed = errors.New("store is closed")
 func (s *memStore) Commit(c *gateway.Change, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	own := *c // c may be used again
+	c = &own
 	m := &memChange{change: c, done: done, unacked: len(c.To)}
 	if s.closed {
 		m.answer(errMemClosed)()
@@ -330,6 +334,15 @@ func (s *memStore) Read(q gateway.QueueID, after uint64, buf []gateway.Delivery)
 		n++
 	}
 	return n, nil
+}
+
+// ReadNow says every other time that it would have to read the disk.
+func (s *memStore) ReadNow(q gateway.QueueID, after uint64, buf []gateway.Delivery) (n int, ok bool) {
+	if s.asked.Add(1)%2 == 0 {
+		return 0, false
+	}
+	n, err := s.Read(q, after, buf)
+	return n, err == nil
 }
 
 func (s *memStore) Ack(q gateway.QueueID, pos ...uint64) {

@@ -51,7 +51,7 @@ func (b *Broker) publishMessage(rec *gateway.Record, m *gateway.Message, done fu
 	t.done = after(waits, done)
 	b.pass(t, &k)
 	b.routing.RUnlock()
-	k.flush(b)
+	k.flush(b, false)
 	t.settle()
 	if waits == 0 && done != nil {
 		done(nil)
@@ -98,7 +98,7 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 		k.spread(r, msg)
 	}
 	b.routing.RUnlock()
-	k.flush(b)
+	k.flush(b, false)
 	if !waits && done != nil {
 		done(nil)
 	}

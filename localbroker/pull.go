@@ -29,11 +29,12 @@ func (c *conn) wakeDurable() {
 	c.wake()
 }
 
-// takeDurable moves deliveries from the session's queue into flight, as far as the window allows.
-func (c *conn) takeDurable(to []delivery, s *scratch) []delivery {
-	p := &c.pull
+// takeDurable moves deliveries from the session's queue into flight, as far as the window allows. Unless it may wait, it does not read the
+// disk, but notes in s that this comes next.
+func (c *conn) takeDurable(to []delivery, s *scratch, wait bool) []delivery {
+	p := c.pull
 	for len(to) < maxGather {
-		if len(p.pending) == 0 && !c.readMore() {
+		if len(p.pending) == 0 && !c.readMore(s, wait) {
 			break
 		}
 		before := len(to)
@@ -50,8 +51,8 @@ func (c *conn) takeDurable(to []delivery, s *scratch) []delivery {
 }
 
 // readMore reads the next deliveries, as many as the window has room for.
-func (c *conn) readMore() bool {
-	p := &c.pull
+func (c *conn) readMore(s *scratch, wait bool) bool {
+	p := c.pull
 	c.session.mu.Lock()
 	room := c.session.window.room(c.window)
 	c.session.mu.Unlock()
@@ -61,7 +62,7 @@ func (c *conn) readMore() bool {
 	if p.buf == nil {
 		p.buf = make([]gateway.Delivery, maxPull)
 	}
-	n, err := c.b.opts.Store.Read(c.session.queue, p.after, p.buf[:min(room, maxPull)])
+	n, err := c.readStore(p.buf[:min(room, maxPull)], s, wait)
 	if err != nil {
 		c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("read the session's queue: %w", err)})
 		return false
@@ -75,9 +76,22 @@ func (c *conn) readMore() bool {
 	return true
 }
 
+func (c *conn) readStore(buf []gateway.Delivery, s *scratch, wait bool) (int, error) {
+	p, store := c.pull, c.b.opts.Store
+	if wait {
+		return store.Read(c.session.queue, p.after, buf)
+	}
+	n, ok := store.ReadNow(c.session.queue, p.after, buf)
+	if !ok {
+		p.readable.Store(true)
+		s.disk = true
+	}
+	return n, nil
+}
+
 // fly puts pending deliveries into flight.
 func (c *conn) fly(to []delivery, s *scratch) []delivery {
-	p, ses := &c.pull, c.session
+	p, ses := c.pull, c.session
 	first, n := len(to), 0
 	ses.mu.Lock()
 	for n < len(p.pending) && ses.window.room(c.window) > 0 && ses.window.fits(p.pending[n].Pos) {
@@ -175,7 +189,7 @@ func (c *conn) view(g *gateway.Delivery) *gateway.Message {
 }
 
 func (c *conn) viewBatch(b *gateway.Batch, g *gateway.Delivery) *gateway.Message {
-	p := &c.pull
+	p := c.pull
 	if p.rec != g.Record {
 		p.rec, p.views = g.Record, payload.Messages(b, payload.MarksOf(g.Record))
 	}

@@ -154,7 +154,7 @@ func (b *Broker) handOver(list []item) {
 		return
 	}
 	var k sink
-	defer k.flush(b)
+	defer k.flush(b, false)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	for _, it := range list {
@@ -265,7 +265,7 @@ func (b *Broker) bequeath(s *session) {
 		}
 		return true
 	})
-	k.flush(b)
+	k.flush(b, false)
 }
 
 // again is a record of its own with the same message, for another queue.
@@ -304,7 +304,7 @@ func (b *Broker) passOn(s *session) {
 		}
 		return len(moved) < maxPassOn
 	})
-	k.flush(b)
+	k.flush(b, false)
 	if len(moved) > 0 && b.allCommitted(committed, len(moved)) {
 		b.opts.Store.Ack(s.queue, moved...)
 	}

@@ -2,6 +2,9 @@ package localbroker
 
 import "slices"
 
+// maxDirect is to how many subscribers a publisher's reader writes itself.
+const maxDirect = 64
+
 // sink gathers what follows from publishing, so that it is done once for many messages: whom to wake, and for whom to wait.
 type sink struct {
 	wakes   []*conn
@@ -67,10 +70,14 @@ func (k *sink) note(s *session, o outcome) {
 	k.dropped += uint64(o.dropped)
 }
 
-// flush wakes the writers.
-func (k *sink) flush(b *Broker) {
+// flush wakes the writers, or writes itself, to as many as it may without keeping others waiting.
+func (k *sink) flush(b *Broker, write bool) {
 	for i, c := range k.wakes {
-		c.wake()
+		if write && i < maxDirect {
+			c.writeAtOnce()
+		} else {
+			c.wake()
+		}
 		k.wakes[i] = nil
 	}
 	k.wakes = k.wakes[:0]

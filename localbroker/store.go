@@ -12,6 +12,7 @@ type Store interface {
 	Queue(name string) gateway.QueueID
 	// Commit takes a change. It stamps the record's Seq before it returns. done (may be nil) is called once: with nil when each
 	// durable consumer has acknowledged the record or the change is committed; with an error when the store has closed before that.
+	// c may be used again when Commit has returned; what it refers to may not be changed before done is called.
 	Commit(c *gateway.Change, done func(error))
 	// Attach makes a consumer online and returns the position through which its queue is acknowledged. wake is called when there
 	// may be more to read; calls may be merged.
@@ -21,6 +22,8 @@ type Store interface {
 	// Read fills buf with the deliveries after position after, in order, and returns how many. 0 means none for now: wake will be
 	// called. It reads memory, and the disk for what has been spilled, so only a consumer's own goroutine may call it.
 	Read(q gateway.QueueID, after uint64, buf []gateway.Delivery) (int, error)
+	// ReadNow is Read as far as memory goes, for those who cannot wait. ok is false when the disk comes next: Read is to be called.
+	ReadNow(q gateway.QueueID, after uint64, buf []gateway.Delivery) (n int, ok bool)
 	// Ack acknowledges single deliveries, in any order.
 	Ack(q gateway.QueueID, pos ...uint64)
 	// Recover returns what the store held when it was opened.

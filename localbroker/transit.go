@@ -23,12 +23,18 @@ type transit struct {
 
 // newTransit prepares a record that holds a message for pass. The caller holds the broker's routing lock, under which it has found the route.
 func newTransit(r *route, rec *gateway.Record, m *message) *transit {
-	t := &transit{rec: rec, route: r, msg: m, keep: m.Retain && !r.noRetain}
+	t := new(transit)
+	t.begin(r, rec, m)
+	return t
+}
+
+// begin is newTransit in memory that there is.
+func (t *transit) begin(r *route, rec *gateway.Record, m *message) {
+	*t = transit{rec: rec, route: r, msg: m, keep: m.Retain && !r.noRetain}
 	t.to = r.refs[m.QoS]
 	if r.dynamic || m.Retain || rec.Origin != "" {
 		t.to = r.to(m.QoS, m.Retain, rec.Origin)
 	}
-	return t
 }
 
 // commits reports whether the message itself, or what changes with it, goes to the store.
@@ -132,7 +138,7 @@ func (t *transit) committed(b *Broker) func(error) {
 func (b *Broker) spreadNow(r *route, m *message) {
 	var k sink
 	k.spread(r, m)
-	k.flush(b)
+	k.flush(b, false)
 }
 
 // setRetained replaces the retained message in memory, and says in the log when a limit forbids it.

@@ -31,7 +31,7 @@ func (b *Broker) publishWill(w *gateway.PutWill) {
 		return
 	}
 	var k sink
-	defer k.flush(b)
+	defer k.flush(b, false)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	now := b.opts.Now()

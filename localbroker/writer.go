@@ -45,6 +45,8 @@ type scratch struct {
 	deliveries []delivery
 	publishing publishing
 	skipped    []uint64 // positions that there is nothing to send for
+	once       writeOnce
+	disk       bool // what comes next has to be read from the disk
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -55,7 +57,7 @@ func (c *conn) wake() {
 		switch state := c.writing.Load(); state {
 		case writerIdle:
 			if c.writing.CompareAndSwap(writerIdle, writerBusy) {
-				c.writers.Go(c.write)
+				c.startWriter(scratches.Get().(*scratch), 0)
 				return
 			}
 		case writerBusy:
@@ -68,25 +70,53 @@ func (c *conn) wake() {
 	}
 }
 
+// startWriter starts the writer's goroutine. s holds what is left to be written from position from on.
+func (c *conn) startWriter(s *scratch, from int) {
+	c.writers.Add(1)
+	go c.write(s, from)
+}
+
 // write is the writer's goroutine: it gathers what there is, writes it at once, and ends when there is no more.
-func (c *conn) write() {
-	s := scratches.Get().(*scratch)
+func (c *conn) write(s *scratch, from int) {
+	defer c.writers.Done()
 	defer s.free()
-	for {
+	for rest := s.buf[from:]; ; rest = s.buf {
 		if c.writing.Load() == writerDead {
 			c.writerEnds()
 			return
 		}
-		s.buf = c.gather(s.buf[:0], s)
-		if len(s.buf) > 0 {
-			if err := c.send(s.buf); err != nil {
+		if len(rest) > 0 {
+			if err := c.send(rest, s); err != nil {
 				c.kill(err)
 				c.writerEnds()
 				return
 			}
-		} else if c.rests() {
+		}
+		if s.buf = c.gather(s.buf[:0], s, true); len(s.buf) == 0 && c.rests() {
 			return
 		}
+	}
+}
+
+// writeAtOnce writes what there is on the caller's goroutine, which may be another connection's reader, if nobody is writing and as far as
+// the socket takes it without waiting. Anything else is left to a goroutine, as what has to be read from the disk is.
+func (c *conn) writeAtOnce() {
+	if c.session == nil || !c.swift() || !c.writing.CompareAndSwap(writerIdle, writerBusy) {
+		c.wake()
+		return
+	}
+	s := scratches.Get().(*scratch)
+	s.disk = false
+	s.buf = c.gather(s.buf[:0], s, false)
+	n := c.writeNow(&s.once, s.buf)
+	c.wrote(n)
+	if n < len(s.buf) || len(s.buf) >= maxWrite || s.disk { // there is more, and nobody will say so again
+		c.startWriter(s, n)
+		return
+	}
+	s.free()
+	if !c.writing.CompareAndSwap(writerBusy, writerIdle) {
+		c.handOver()
 	}
 }
 
@@ -111,32 +141,44 @@ func (c *conn) writerEnds() {
 
 // partWriter makes sure that the writer writes no more. It waits for a write that is under way.
 func (c *conn) partWriter() {
+	c.parted = make(chan struct{}, 1)
 	switch c.writing.Swap(writerDead) {
 	case writerBusy, writerAgain:
 		<-c.parted
 	}
 }
 
-// send writes b to the socket.
-func (c *conn) send(b []byte) error {
+// send writes b to the socket, and waits until it has taken all.
+func (c *conn) send(b []byte, s *scratch) error {
+	n := c.writeNow(&s.once, b)
+	c.wrote(n)
+	if n == len(b) {
+		return nil
+	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.b.opts.WriteTimeout)); err != nil {
 		return err
 	}
-	n, err := c.nc.Write(b)
-	c.b.stats.bytesOut.Add(uint64(n))
+	n, err := c.nc.Write(b[n:])
 	if err != nil {
+		c.b.stats.bytesOut.Add(uint64(n))
 		return err
 	}
-	if s := c.session; s != nil {
+	c.wrote(n)
+	return nil
+}
+
+// wrote notes that the socket has taken n bytes.
+func (c *conn) wrote(n int) {
+	c.b.stats.bytesOut.Add(uint64(n))
+	if s := c.session; s != nil && n > 0 {
 		s.mu.Lock()
 		s.advanced()
 		s.mu.Unlock()
 	}
-	return nil
 }
 
-// gather encodes what may leave now: answers first, then messages from memory, then those from the store.
-func (c *conn) gather(buf []byte, s *scratch) []byte {
+// gather encodes what may leave now: answers first, then messages from memory, then those from the store, for which it waits if it may.
+func (c *conn) gather(buf []byte, s *scratch, wait bool) []byte {
 	open := c.acks.open.Load() // before the answers are taken: CONNACK is among these or has left
 	buf = c.acks.take(buf)
 	if !open {
@@ -145,7 +187,7 @@ func (c *conn) gather(buf []byte, s *scratch) []byte {
 	for len(buf) < maxWrite {
 		s.deliveries = c.session.take(s.deliveries[:0], maxWrite-len(buf))
 		if c.session.persistent() && len(s.deliveries) < maxGather {
-			s.deliveries = c.takeDurable(s.deliveries, s)
+			s.deliveries = c.takeDurable(s.deliveries, s, wait)
 		}
 		if len(s.deliveries) == 0 {
 			break
@@ -229,6 +271,7 @@ func (s *scratch) free() {
 	if cap(s.buf) > maxScratch {
 		s.buf = nil
 	}
+	s.buf = s.buf[:0]
 	s.publishing.packet.Payload = nil
 	letGo(&s.publishing.packet.Props)
 	scratches.Put(s)
@@ -279,30 +322,32 @@ func (c *conn) settle(number uint64) func(error) {
 	return func(err error) {
 		if err != nil {
 			c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("store: %w", err)})
-		} else if c.acks.complete(number) {
+			return
+		}
+		switch c.acks.complete(number) {
+		case atOnce:
 			c.wake()
+		case soon:
+			c.acks.hold(c.wake)
 		}
 	}
 }
 
-// answer hands the answers that need not wait to the output. If nobody is writing, the reader writes them itself, unless there is more
-// to write than answers.
+// answer has the answers written that need not wait, and whatever more there is. If nobody is writing, the reader does it itself as far as
+// that can be done without waiting.
 func (c *conn) answer(more bool) {
-	rd := c.rd
-	if len(rd.early) > 0 {
-		c.acks.add(rd.early)
-		rd.early = rd.early[:0]
-	} else if !more {
+	if more || c.swift() {
+		c.writeAtOnce()
 		return
 	}
-	if more || !c.writing.CompareAndSwap(writerIdle, writerBusy) {
+	if !c.writing.CompareAndSwap(writerIdle, writerBusy) {
 		c.wake()
 		return
 	}
 	s := scratches.Get().(*scratch)
 	defer s.free()
 	s.buf = c.acks.take(s.buf[:0])
-	if err := c.send(s.buf); err != nil {
+	if err := c.send(s.buf, s); err != nil {
 		c.kill(err)
 		c.writerEnds()
 		return
@@ -312,10 +357,10 @@ func (c *conn) answer(more bool) {
 	}
 }
 
-// handOver leaves the writing to a goroutine, because there is more than answers now.
+// handOver leaves the writing to a goroutine, because there is more now.
 func (c *conn) handOver() {
 	if c.writing.CompareAndSwap(writerAgain, writerBusy) {
-		c.writers.Go(c.write)
+		c.startWriter(scratches.Get().(*scratch), 0)
 		return
 	}
 	c.writerEnds()
