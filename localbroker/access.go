@@ -232,8 +232,8 @@ func (s *session) filters() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]string, 0, len(s.subs))
-	for filter := range s.subs {
-		list = append(list, filter)
+	for _, sub := range s.subs {
+		list = append(list, sub.Filter)
 	}
 	return list
 }

@@ -134,8 +134,8 @@ func (b *Broker) removeSubscriptions(s *session) {
 	subs := s.subs
 	s.subs = nil
 	s.mu.Unlock()
-	for filter := range subs {
-		b.prune(s, filter)
+	for _, sub := range subs {
+		b.prune(s, sub.Filter)
 	}
 }
 
@@ -209,7 +209,7 @@ func (b *Broker) restoreSession(st *gateway.SessionState, now time.Time) *sessio
 		expiry:   st.Expiry,
 		inbound:  make(map[uint16]bool, len(st.Inbound)),
 		received: make(map[uint64]struct{}, len(st.Received)),
-		subs:     make(map[string]gateway.Subscription, len(st.Subscriptions)),
+		subs:     make(subs, 0, len(st.Subscriptions)),
 		crashDup: b.opts.MaxInflight,
 		offline:  offlineSince(st.Disconnected, now, b.opts.lifetime(st.Expiry)),
 	}
@@ -220,7 +220,7 @@ func (b *Broker) restoreSession(st *gateway.SessionState, now time.Time) *sessio
 		s.received[pos] = struct{}{}
 	}
 	for _, sub := range st.Subscriptions {
-		s.subs[sub.Filter] = sub
+		s.subs.put(sub)
 	}
 	return s
 }

@@ -45,6 +45,8 @@ type conn struct {
 	terms     *terms           // nil before MQTT 5
 	window    int              // QoS 1 and 2 messages that may be in flight to the client
 	assigned  bool             // we have chosen the client identifier
+	quiet     bool             // nothing has come for a while
+	armed     bool             // a deadline is set that tells when that is so
 	keepAlive uint16           // seconds
 	limit     int              // bytes of the next packet
 	patience  time.Duration    // for slow subscribers, left since the last read
@@ -56,8 +58,6 @@ type conn struct {
 	in     inbuf
 	sock   *socket   // nil for what is not one
 	heard  time.Time // when the last input was handled
-	quiet  bool      // nothing has come for a while
-	armed  bool      // a deadline is set that tells when that is so
 	rd     *reading  // while packets are handled
 	routes map[string]*route
 	last   *route // of the latest PUBLISH

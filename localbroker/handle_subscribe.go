@@ -172,10 +172,7 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 func (s *session) put(sub gateway.Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.subs == nil {
-		s.subs = make(map[string]gateway.Subscription, 1)
-	}
-	s.subs[sub.Filter] = sub
+	s.subs.put(sub)
 	s.subGen++
 }
 
@@ -183,15 +180,12 @@ func (s *session) put(sub gateway.Subscription) {
 func (s *session) delete(filter string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.subs[filter]
-	delete(s.subs, filter)
 	s.subGen++
-	return ok
+	return s.subs.remove(filter)
 }
 
 func (s *session) has(filter string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.subs[filter]
-	return ok
+	return s.subs.has(filter)
 }

@@ -44,11 +44,11 @@ func (c *conn) identifiers(topic string, shared bool) []uint32 {
 
 // identifiersOf matches a topic with all subscriptions. The session's lock is held.
 func (s *session) identifiersOf(topic string, shared bool) (ids []uint32) {
-	for filter, sub := range s.subs {
+	for _, sub := range s.subs {
 		if sub.Identifier == 0 {
 			continue
 		}
-		if _, rest, isShared := packet.SplitShare(filter); isShared == shared && packet.Match(rest, topic) {
+		if _, rest, isShared := packet.SplitShare(sub.Filter); isShared == shared && packet.Match(rest, topic) {
 			ids = append(ids, sub.Identifier)
 		}
 	}

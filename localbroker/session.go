@@ -27,7 +27,7 @@ type session struct {
 	mu       sync.Mutex
 	conn     *conn         // nil while offline
 	expiry   time.Duration // how long the client wants the session to be kept after the connection; negative: for ever
-	subs     map[string]gateway.Subscription
+	subs     subs
 	subGen   uint64          // rises with every change of subs
 	flying   map[uint64]item // what of shared subscriptions is in flight through memory, by position
 	out      outqueue
@@ -154,8 +154,8 @@ func (s *session) subscriptions() int {
 func (s *session) matches(topic string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for filter := range s.subs {
-		if _, rest, _ := packet.SplitShare(filter); packet.Match(rest, topic) {
+	for _, sub := range s.subs {
+		if _, rest, _ := packet.SplitShare(sub.Filter); packet.Match(rest, topic) {
 			return true
 		}
 	}

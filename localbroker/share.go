@@ -182,9 +182,9 @@ func (b *Broker) deliver(k *sink, t *target, m *message, rec *gateway.Record, re
 func (b *Broker) shareOf(s *session, topic string) *share {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for filter := range s.subs {
-		if _, rest, shared := packet.SplitShare(filter); shared && packet.Match(rest, topic) {
-			return b.shares[filter]
+	for _, sub := range s.subs {
+		if _, rest, shared := packet.SplitShare(sub.Filter); shared && packet.Match(rest, topic) {
+			return b.shares[sub.Filter]
 		}
 	}
 	return nil
@@ -194,8 +194,8 @@ func (b *Broker) shareOf(s *session, topic string) *share {
 func (s *session) shares() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for filter := range s.subs {
-		if _, _, shared := packet.SplitShare(filter); shared {
+	for _, sub := range s.subs {
+		if _, _, shared := packet.SplitShare(sub.Filter); shared {
 			return true
 		}
 	}
