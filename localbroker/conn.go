@@ -285,6 +285,7 @@ func (c *conn) flush() {
 	if answers || rd.more {
 		c.answer(rd.more)
 	}
+	c.tellStore()                        // now that the client has its next messages
 	rd.more, rd.now = false, time.Time{} // a wait may follow
 }
 

@@ -49,10 +49,16 @@ func (c *conn) settlePubacks() {
 	s.advanced()
 	rd.more = rd.more || s.out.live > 0 || s.persistent()
 	s.mu.Unlock()
-	if s.persistent() && len(rd.acked) > 0 {
+	rd.pubacks = rd.pubacks[:0]
+}
+
+// tellStore has the store forget what the client has confirmed.
+func (c *conn) tellStore() {
+	rd, s := c.rd, c.session
+	if len(rd.acked) > 0 && s.persistent() {
 		c.b.opts.Store.Ack(s.queue, rd.acked...)
 	}
-	rd.pubacks, rd.acked = rd.pubacks[:0], rd.acked[:0]
+	rd.acked = rd.acked[:0]
 }
 
 // confirm ends one delivery. What does not fit a delivery in flight is ignored: it may be a repetition.

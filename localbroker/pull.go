@@ -2,6 +2,7 @@ package localbroker
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,15 +14,14 @@ import (
 // pull is a connection's hold on its persistent session's queue in the store. Only its writer uses it, but for readable.
 type pull struct {
 	after    uint64             // position of the last delivery that was read
-	pending  []gateway.Delivery // read, and not yet sent; part of buf
+	pending  []gateway.Delivery // read, and not yet sent
 	readable atomic.Bool        // the store may have more
 	rec      *gateway.Record    // the batch that views was made from
 	views    []*gateway.Message
-	buf      []gateway.Delivery
 }
 
 // maxPull is how many deliveries are read at once.
-const maxPull = 64
+const maxPull = maxGather
 
 // wakeDurable is called by the store when the session's queue may have more.
 func (c *conn) wakeDurable() {
@@ -43,6 +43,11 @@ func (c *conn) takeDurable(to []delivery, s *scratch, wait bool) []delivery {
 			break // the window is full
 		}
 	}
+	if len(p.pending) == 0 {
+		p.pending = nil
+	} else { // packet identifiers have run out, and the room is the scratch's
+		p.pending = slices.Clone(p.pending)
+	}
 	if len(s.skipped) > 0 {
 		c.b.opts.Store.Ack(c.session.queue, s.skipped...)
 		s.skipped = s.skipped[:0]
@@ -59,10 +64,10 @@ func (c *conn) readMore(s *scratch, wait bool) bool {
 	if room <= 0 || !p.readable.Swap(false) {
 		return false
 	}
-	if p.buf == nil {
-		p.buf = make([]gateway.Delivery, maxPull)
+	if s.pulled == nil {
+		s.pulled = make([]gateway.Delivery, maxPull)
 	}
-	n, err := c.readStore(p.buf[:min(room, maxPull)], s, wait)
+	n, err := c.readStore(s.pulled[:min(room, maxPull)], s, wait)
 	if err != nil {
 		c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("read the session's queue: %w", err)})
 		return false
@@ -71,7 +76,7 @@ func (c *conn) readMore(s *scratch, wait bool) bool {
 		return false
 	}
 	p.readable.Store(true)
-	p.pending = p.buf[:n]
+	p.pending = s.pulled[:n]
 	p.after = p.pending[n-1].Pos
 	return true
 }

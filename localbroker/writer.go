@@ -44,7 +44,8 @@ type scratch struct {
 	buf        []byte
 	deliveries []delivery
 	publishing publishing
-	skipped    []uint64 // positions that there is nothing to send for
+	pulled     []gateway.Delivery // room for what is read from the store
+	skipped    []uint64           // positions that there is nothing to send for
 	once       writeOnce
 	disk       bool // what comes next has to be read from the disk
 }
