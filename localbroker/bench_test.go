@@ -41,14 +41,24 @@ func (noHost) crash(testing.TB)                  {}
 // BenchmarkFanIn is 20 publishers of 100 bytes and one subscriber over loopback, with the load generator on the same cores.
 func BenchmarkFanIn(b *testing.B) {
 	for _, qos := range []packet.QoS{0, 1} {
-		b.Run(fmt.Sprint("QoS", qos), func(b *testing.B) { benchFanIn(b, qos) })
+		b.Run(fmt.Sprint("QoS", qos), func(b *testing.B) {
+			r := startOn(b, noHost{})
+			benchFanIn(b, r, r.clean("sub"), qos)
+		})
 	}
+	// Over the buffer: what a subscriber confirms at once needs no disk, and so little more than one whose session ends with its connection.
+	b.Run("QoS1/buffer/clean", func(b *testing.B) {
+		r := startOn(b, &bufferHost{})
+		benchFanIn(b, r, r.clean("sub"), 1)
+	})
+	b.Run("QoS1/buffer/persistent", func(b *testing.B) {
+		r := startOn(b, &bufferHost{})
+		benchFanIn(b, r, r.persistent("sub", false), 1)
+	})
 }
 
-func benchFanIn(b *testing.B, qos packet.QoS) {
+func benchFanIn(b *testing.B, r *rig, sub *raw, qos packet.QoS) {
 	const publishers = 20
-	r := startOn(b, noHost{})
-	sub := r.clean("sub")
 	sub.subscribe("load/#", qos)
 	pubs := make([]*raw, publishers)
 	for i := range pubs {
@@ -64,6 +74,39 @@ func benchFanIn(b *testing.B, qos packet.QoS) {
 	b.ReportMetric(float64(publishers*each)/b.Elapsed().Seconds(), "msg/s")
 	if st := r.broker.Stats(); st.Dropped > 0 {
 		b.Errorf("%d messages were dropped", st.Dropped)
+	}
+}
+
+// BenchmarkOneByOne is one message after the other, each on its way when the one before has arrived: what a message costs when there is
+// nothing to gather.
+func BenchmarkOneByOne(b *testing.B) {
+	for _, qos := range []packet.QoS{0, 1} {
+		b.Run(fmt.Sprint("QoS", qos), func(b *testing.B) {
+			r := startOn(b, noHost{})
+			sub, pub := r.clean("sub"), r.clean("pub")
+			sub.subscribe("a", qos)
+			message := publishBytes("a", string(make([]byte, 100)), qos, 1, false, false)
+			got := make([]byte, len(message))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := pub.c.Write(message); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(sub.r, got); err != nil {
+					b.Fatal(err)
+				}
+				if qos == 0 {
+					continue
+				}
+				id := binary.BigEndian.Uint16(got[5:])
+				if _, err := sub.c.Write(packet.AppendAck(nil, packet.TypePuback, id)); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(pub.r, got[:4]); err != nil { // its PUBACK
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -38,11 +38,16 @@
 //	Run      recovers, publishes the wills of a crash and those whose delay has passed, drops expired sessions; ends the connections
 //	Serve    accepts, and joins one goroutine that closes the listener, and the connections below
 //	reader   one for each connection: reads all that the socket has, handles every packet in it, then does once what follows
-//	         from them: acknowledges to the store, wakes the writers of subscribers, writes the answers
+//	         from them: writes the answers, wakes the writers of subscribers, acknowledges to the store. It goes on as a new
+//	         goroutine, with a small stack, when nothing has come for a second, and holds no buffer while it waits
 //	writer   at most one for each connection, started when there is something to write and ended when there is no more; it
 //	         gathers answers, messages from memory and messages from the store into one write
 //
-// Publishers only append to a session's queue. The store calls back on its own goroutines, and what it calls never waits.
+// Publishers only append to a session's queue. What a reader finds to write, to its own client or, when it has read few messages, to a
+// subscriber, it writes itself in the writer's place, but only what the socket takes at once: whatever would wait, for a socket or for the
+// disk, is the writer's. The store calls back on its own goroutines, and what it calls never waits.
+//
+// Of many answers that wait for the store, a few that may leave are held back for up to a millisecond, until there are as many as still wait.
 //
 // # Locks
 //

@@ -10,7 +10,7 @@ import (
 )
 
 // The states of a connection's output. Whoever moves it from idle to busy is its writer, until it moves it back: a goroutine that is
-// started for that, or, for nothing but answers, the reader itself. Everybody else only notes that there is more to look at.
+// started for that, or a reader, for what can be written without waiting. Everybody else only notes that there is more to look at.
 const (
 	writerIdle int32 = iota
 	writerBusy
@@ -214,13 +214,14 @@ func (c *conn) encode(buf []byte, s *scratch) []byte {
 				break
 			}
 			sent++
+			payload += uint64(len(d.msg.Payload))
 		default:
 			buf = s.publishing.append(buf, c.version, d)
 			sent++
 			payload += uint64(len(d.msg.Payload))
 		}
-		*d = delivery{}
 	}
+	clear(s.deliveries)
 	c.b.stats.sent.Add(sent)
 	c.b.stats.payloadOut.Add(payload)
 	return buf

@@ -8,10 +8,13 @@ import (
 // properties reads the property length and the properties of owner, in MQTT 5; in the
 // other versions there are none. Nothing old is left in p.
 func (d *decoder) properties(p *Properties, owner Type) {
-	p.Reset()
 	if d.v != V5 {
+		if !p.none() {
+			p.Reset()
+		}
 		return
 	}
+	p.Reset()
 	size := d.varint("property length")
 	if size == 0 && owner != TypeAuth {
 		return

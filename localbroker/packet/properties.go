@@ -64,6 +64,17 @@ func (p *Properties) Reset() {
 	*p = Properties{SubscriptionIDs: p.SubscriptionIDs[:0], UserProperties: p.UserProperties[:0]}
 }
 
+// none reports whether no property is there, which costs less to see than to make so.
+func (p *Properties) none() bool {
+	set := p.PayloadFormat.Set || p.MessageExpiry.Set || p.SessionExpiry.Set || p.ServerKeepAlive.Set || p.RequestProblemInfo.Set ||
+		p.WillDelay.Set || p.RequestResponseInfo.Set || p.ReceiveMaximum.Set || p.TopicAliasMaximum.Set || p.TopicAlias.Set ||
+		p.MaximumQoS.Set || p.RetainAvailable.Set || p.MaximumPacketSize.Set || p.WildcardAvailable.Set ||
+		p.SubscriptionIDsAvail.Set || p.SharedAvailable.Set
+	return !set && p.ContentType == nil && p.ResponseTopic == nil && p.CorrelationData == nil && p.AssignedClientID == nil &&
+		p.AuthMethod == nil && p.AuthData == nil && p.ResponseInfo == nil && p.ServerReference == nil && p.ReasonString == nil &&
+		len(p.SubscriptionIDs)+len(p.UserProperties) == 0
+}
+
 // PropertyID is the identifier of a property on the wire.
 type PropertyID byte
 
