@@ -115,7 +115,7 @@ func (c *conn) fly(to []delivery, s *scratch) []delivery {
 // launch enters one delivery into the window and says how it is to be sent. The session's lock is held.
 func (s *session) launch(g *gateway.Delivery) delivery {
 	d := delivery{id: packetID(g.Pos), pos: g.Pos, qos: max(g.QoS, 1), retain: g.Retain, dup: g.Pos <= s.sent}
-	if s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
+	if !d.dup && s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
 		s.crashDup--
 		d.dup = true
 	}
