@@ -163,19 +163,44 @@ func (b *Broker) handOver(list []item) {
 			b.stats.dropped.Add(1)
 			continue
 		}
-		b.deliver(&k, &t, it.msg, &gateway.Record{Time: b.opts.Now(), Body: &it.msg.Message}, it.msg.Retain, nil)
+		b.deliver(&k, t, it.msg, &gateway.Record{Time: b.opts.Now(), Body: &it.msg.Message}, it.msg.Retain, nil)
 	}
 }
 
-// deliver gives a message to one target: through its queue in the store, or through memory. It reports whether done will be called.
-func (b *Broker) deliver(k *sink, t *target, m *message, rec *gateway.Record, retain bool, done func(error)) bool {
-	qos := min(m.QoS, t.qos)
-	if qos == 0 || !t.session.persistent() {
-		k.note(t.session, t.session.offer(item{msg: m, to: t.tag(), qos: qos, retain: retain && t.retain}))
-		return false
+// deliver gives a message to one target: through its queue in the store, or through memory; when it has just left, to another member of the
+// shared subscription. It reports whether done will be called.
+func (b *Broker) deliver(k *sink, t target, m *message, rec *gateway.Record, retain bool, done func(error)) bool {
+	for {
+		qos := min(m.QoS, t.qos)
+		if qos > 0 && t.session.persistent() {
+			b.opts.Store.Commit(&gateway.Change{Record: rec, To: []gateway.Ref{t.ref(0, qos, retain)}, Barrier: qos == 2}, done)
+			return true
+		}
+		o := t.session.offer(item{msg: m, to: t.tag(), qos: qos, retain: retain && t.retain})
+		if !o.gone {
+			k.note(t.session, o)
+			return false
+		}
+		var ok bool
+		if t, ok = t.share.electIf(m.Topic, takes(m)); !ok {
+			k.dropped++
+			return false
+		}
 	}
-	b.opts.Store.Commit(&gateway.Change{Record: rec, To: []gateway.Ref{t.ref(0, qos, retain)}, Barrier: qos == 2}, done)
-	return true
+}
+
+// takes rates the members of a shared subscription by whether they take a message now: one that is away takes what is stored for it alone, so that
+// who looks for another member in place of one that has just left comes to an end.
+func takes(m *message) func(*member, bool) int {
+	return func(mb *member, online bool) int {
+		switch {
+		case online:
+			return 2
+		case mb.session.persistent() && min(m.QoS, mb.sub.QoS) > 0:
+			return 1
+		}
+		return 0
+	}
 }
 
 // shareOf returns the shared subscription of a session by which it has got a message. The caller holds the routing lock.
@@ -251,7 +276,7 @@ func (b *Broker) bequeath(s *session) {
 	var k sink
 	b.eachShared(s, 0, func(h heirloom) bool {
 		maybe := h.pos <= sent
-		if h.rec.Seq < b.firstSeq && unsure > 0 {
+		if !maybe && h.rec.Seq < b.firstSeq && unsure > 0 {
 			unsure--
 			maybe = true
 		}
@@ -261,7 +286,7 @@ func (b *Broker) bequeath(s *session) {
 		b.routing.RLock()
 		defer b.routing.RUnlock()
 		if t, ok := h.share.elect(h.msg.Topic, s); ok {
-			b.deliver(&k, &t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, nil)
+			b.deliver(&k, t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, nil)
 		}
 		return true
 	})
@@ -299,7 +324,7 @@ func (b *Broker) passOn(s *session) {
 		b.routing.RLock()
 		defer b.routing.RUnlock()
 		t, ok := h.share.electIf(h.msg.Topic, online)
-		if ok && b.deliver(&k, &t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, func(err error) { committed <- err }) {
+		if ok && b.deliver(&k, t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, func(err error) { committed <- err }) {
 			moved = append(moved, h.pos)
 		}
 		return len(moved) < maxPassOn

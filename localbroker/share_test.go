@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tidegate/tidegate/localbroker"
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
@@ -93,4 +94,30 @@ func (r *rig) comeAndGo(id string, expiry uint32) {
 	c := connect(true, 0)
 	c.send("e0 00")
 	c.closed()
+}
+
+// A QoS 0 message that waited for a member which leaves has nobody to go to when the only other member is away, though its session is kept.
+func TestSharedSubscriptionQoS0HasNobodyLeft(t *testing.T) {
+	r := start(t, func(o *localbroker.Options) { o.MaxInflight = 1 })
+	away := r.persistent("away", false)
+	away.subscribe("$share/g/a", 1)
+	away.close()
+	r.log.await(t, "connection lost", "client=away")
+	c := r.clean("c")
+	c.subscribe("$share/g/a", 1)
+	p := r.clean("p")
+	p.publish("a", "1", 1, 1, false)
+	p.checkAck(p.next(), packet.TypePuback, 1)
+	c.expectPublish("a", "1", 1, 1, false, false) // never confirmed: the window is full
+	p.publish("a", "2", 1, 2, false)
+	p.checkAck(p.next(), packet.TypePuback, 2)
+	p.publish("a", "3", 0, 0, false) // waits behind it
+	p.nothing()
+	c.close()
+	eventually(t, "the message to be counted as dropped", func() bool { return r.broker.Stats().Dropped == 1 })
+	away = r.persistent("away", true)
+	away.expectPublish("a", "1", 1, 1, false, false)
+	away.send("40 02 00 01")
+	away.expectPublish("a", "2", 1, 2, false, false)
+	away.nothing()
 }

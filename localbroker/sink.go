@@ -30,19 +30,25 @@ func (k *sink) spread(r *route, m *message) {
 }
 
 // instead gives a message to another member of a shared subscription that has it through memory, because the one that was elected has just
-// left. It may be called back by the store, so that it cannot give it to one that has it through the store.
+// left, and to yet another one if that happens again. It may be called back by the store, so that it cannot give it to one that has it through
+// the store.
 func (k *sink) instead(sh *share, m *message) {
-	t, ok := sh.electIf(m.Topic, func(mb *member, online bool) int {
-		if online && (min(m.QoS, mb.sub.QoS) == 0 || !mb.session.persistent()) {
-			return 1
+	for {
+		t, ok := sh.electIf(m.Topic, func(mb *member, online bool) int {
+			if online && (min(m.QoS, mb.sub.QoS) == 0 || !mb.session.persistent()) {
+				return 1
+			}
+			return 0
+		})
+		if !ok {
+			k.dropped++
+			return
 		}
-		return 0
-	})
-	if !ok {
-		k.dropped++
-		return
+		if o := t.session.offer(item{msg: m, to: t.tag(), qos: min(m.QoS, t.qos), retain: m.Retain && t.retain}); !o.gone {
+			k.note(t.session, o)
+			return
+		}
 	}
-	k.note(t.session, t.session.offer(item{msg: m, to: t.tag(), qos: min(m.QoS, t.qos), retain: m.Retain && t.retain}))
 }
 
 // press notes for whom to wait before a message that is spread later.
