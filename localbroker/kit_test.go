@@ -355,19 +355,24 @@ func (c *raw) next() packet.Packet {
 
 func (c *raw) tryNext() (packet.Packet, error) {
 	_ = c.c.SetReadDeadline(time.Now().Add(patience))
-	first, err := c.r.ReadByte()
+	return readPacket(c.r, cmp.Or(c.version, packet.V311))
+}
+
+// readPacket reads one packet of a connection of version v.
+func readPacket(r *bufio.Reader, v packet.Version) (packet.Packet, error) {
+	first, err := r.ReadByte()
 	if err != nil {
 		return nil, err
 	}
-	n, err := binary.ReadUvarint(c.r) // a remaining length is one
+	n, err := binary.ReadUvarint(r) // a remaining length is one
 	if err != nil {
 		return nil, err
 	}
 	body := make([]byte, n)
-	if _, err := io.ReadFull(c.r, body); err != nil {
+	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, err
 	}
-	return packet.Parse(packet.Frame{First: first, Body: body}, cmp.Or(c.version, packet.V311))
+	return packet.Parse(packet.Frame{First: first, Body: body}, v)
 }
 
 // checkAck checks that p is an acknowledgement of this kind and id.
