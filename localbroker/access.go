@@ -76,20 +76,29 @@ func nowhere(topic []byte, gen uint64) *route {
 	return &route{topic: string(topic), gen: gen, noRetain: true, denied: true}
 }
 
-// deniedPause is how often a connection's denied messages are told in the log.
-const deniedPause = time.Minute
+// seldom lets one kind of line into the log once a minute for each connection: a client can bring them about as fast as it can send.
+type seldom struct {
+	last  time.Time
+	times int // since then
+}
+
+// say reports whether the line is due, and for how many times it stands.
+func (s *seldom) say(now time.Time) (times int, due bool) {
+	s.times++
+	if age := now.Sub(s.last); !s.last.IsZero() && age >= 0 && age < time.Minute {
+		return 0, false
+	}
+	times, *s = s.times, seldom{last: now}
+	return times, true
+}
 
 // denied counts a message that the client may not publish. As in mosquitto it is dropped and answered as if it were not: MQTT 3.1.1 knows no
 // other answer but to end the connection (3.3.5). MQTT 5 does, and there it is given.
 func (c *conn) denied(topic string) {
 	c.b.stats.denied.Add(1)
-	c.unsaid++
-	now := c.b.opts.Now()
-	if age := now.Sub(c.saidDenied); !c.saidDenied.IsZero() && age >= 0 && age < deniedPause {
-		return
+	if n, due := c.saidMessage.say(c.b.opts.Now()); due {
+		c.log.Warn("message dropped: the client may not publish to its topic", "user", c.session.user, "topic", topic, "messages", n)
 	}
-	c.log.Warn("message dropped: the client may not publish to its topic", "user", c.session.user, "topic", topic, "messages", c.unsaid)
-	c.saidDenied, c.unsaid = now, 0
 }
 
 // checkResponse takes a response topic out of the properties of a request whose answer is published with the gateway's own rights: it must not lend
@@ -99,7 +108,9 @@ func (c *conn) checkResponse(p *gateway.Properties) {
 		return
 	}
 	c.b.stats.denied.Add(1)
-	c.log.Warn("response topic is not used: the client may not publish to it", "user", c.session.user, "topic", p.ResponseTopic)
+	if n, due := c.saidMessage.say(c.b.opts.Now()); due {
+		c.log.Warn("response topic is not used: the client may not publish to it", "user", c.session.user, "topic", p.ResponseTopic, "messages", n)
+	}
 	p.ResponseTopic = ""
 }
 

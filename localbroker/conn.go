@@ -51,16 +51,18 @@ type conn struct {
 	limit     int              // bytes of the next packet
 	patience  time.Duration    // for slow subscribers, left since the last read
 
-	login      proof     // how the client has logged in
-	saidDenied time.Time // when a denied message was last told in the log
-	unsaid     int       // denied messages since then
+	login       proof  // how the client has logged in
+	saidMessage seldom // messages that were refused
+	saidFilter  seldom // subscriptions that were
 
-	in     inbuf
-	sock   *socket   // nil for what is not one
-	heard  time.Time // when the last input was handled
-	rd     *reading  // while packets are handled
-	routes map[string]*route
-	last   *route // of the latest PUBLISH
+	in         inbuf
+	sock       *socket   // nil for what is not one
+	heard      time.Time // when the last input was handled
+	rd         *reading  // while packets are handled
+	routes     map[string]*route
+	routeBytes int           // about what they take
+	replayed   chan struct{} // closed when the retained messages of the last SUBSCRIBE are committed; nil when there is nothing to wait for
+	last       *route        // of the latest PUBLISH
 
 	// Shared.
 	acks    acks

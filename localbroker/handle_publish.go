@@ -72,7 +72,9 @@ func (c *conn) refusePublish(p *packet.Publish, reason error) error {
 	if c.terms == nil {
 		return reason
 	}
-	c.log.Warn("message refused", "topic", string(p.Topic), "reason", reason)
+	if n, due := c.saidMessage.say(c.b.opts.Now()); due {
+		c.log.Warn("message refused", "topic", string(p.Topic), "reason", reason, "messages", n)
+	}
 	code := packet.ReasonNotAuthorized
 	var broken *brokenRule
 	if errors.As(reason, &broken) && broken.code.Failed() {
@@ -127,13 +129,22 @@ func (c *conn) route(topic []byte) (*route, error) {
 		} else {
 			r = nowhere(topic, gen)
 		}
-		if c.routes == nil || len(c.routes) >= maxConnRoutes {
-			c.routes = make(map[string]*route)
-		}
-		c.routes[r.topic] = r
+		c.keepRoute(r)
 	}
 	c.last = r
 	return r, nil
+}
+
+// keepRoute keeps a route at hand, unless it is too large for that.
+func (c *conn) keepRoute(r *route) {
+	size := r.size()
+	if c.routes == nil || len(c.routes) >= maxConnRoutes || c.routeBytes+size > maxConnRouteBytes {
+		c.routes, c.routeBytes = make(map[string]*route), 0
+	}
+	if size <= maxConnRouteBytes {
+		c.routes[r.topic] = r
+		c.routeBytes += size // and what it replaces still counts: all go a little sooner
+	}
 }
 
 // spread gives a message to subscribers in memory alone.

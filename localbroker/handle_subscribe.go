@@ -15,20 +15,38 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 		return err
 	}
 	ack := packet.Suback{ID: p.ID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))}
+	if err := c.awaitReplay(); err != nil {
+		return err
+	}
 	var granted []gateway.Subscription
-	why := ""
+	first, why := "", ""
+	levels := c.session.levels()
 	for i, sub := range p.Subscriptions {
-		if code, reason := c.refuseFilter(sub.Filter, len(granted)); reason != "" {
-			c.log.Warn("subscription refused", "filter", sub.Filter, "reason", reason)
-			ack.Codes[i], why = code, reason
+		levels += levelsOf(sub.Filter)
+		if code, reason := c.refuseFilter(sub.Filter, len(granted), levels); reason != "" {
+			levels -= levelsOf(sub.Filter)
+			if first == "" {
+				first, why = sub.Filter, reason
+			}
+			ack.Codes[i] = code
 			continue
 		}
 		ack.Codes[i] = packet.ReasonCode(sub.QoS)
 		granted = append(granted, subscription(&sub, p.Props.SubscriptionIDs))
 	}
+	if why != "" {
+		c.tellRefused(first, why, len(p.Subscriptions)-len(granted))
+	}
 	c.explainTo(&ack.Props, why, func() int { return len(ack.Append(nil, c.version)) })
 	c.subscribe(granted, slot{kind: packet.TypeSuback, data: ack.Append(nil, c.version)})
 	return nil
+}
+
+// tellRefused says in the log that a SUBSCRIBE was refused, wholly or in part.
+func (c *conn) tellRefused(filter, why string, filters int) {
+	if n, due := c.saidFilter.say(c.b.opts.Now()); due {
+		c.log.Warn("subscription refused", "filter", filter, "reason", why, "filters", filters, "packets", n)
+	}
 }
 
 // subscription is what a SUBSCRIBE with at most one identifier asks for.
@@ -43,8 +61,8 @@ func subscription(p *packet.Subscription, ids []uint32) gateway.Subscription {
 	return sub
 }
 
-// refuseFilter says why a filter that is otherwise valid is not granted, "" when it is.
-func (c *conn) refuseFilter(filter string, more int) (packet.ReasonCode, string) {
+// refuseFilter says why a filter that is otherwise valid is not granted, "" when it is. With it, the session's filters have so many levels.
+func (c *conn) refuseFilter(filter string, more, levels int) (packet.ReasonCode, string) {
 	name, rest, shared := packet.SplitShare(filter)
 	switch {
 	case shared && (name == "" || rest == "" || strings.ContainsAny(name, "+#")): // MQTT 5 refuses the packet
@@ -55,6 +73,8 @@ func (c *conn) refuseFilter(filter string, more int) (packet.ReasonCode, string)
 		return packet.ReasonNotAuthorized, "the client may not receive anything that it matches"
 	case c.session.subscriptions()+more >= c.b.opts.MaxSubscriptions && !c.session.has(filter):
 		return packet.ReasonQuotaExceeded, "the session has too many subscriptions, raise max_subscriptions"
+	case levels > c.b.opts.MaxSubscriptions*fairLevels && !c.session.has(filter):
+		return packet.ReasonQuotaExceeded, "the filters of the session have too many levels in all, raise max_subscriptions"
 	}
 	return 0, ""
 }
@@ -77,10 +97,14 @@ func (c *conn) subscribe(subs []gateway.Subscription, ack slot) {
 		c.reserve(ack)
 	}
 	var changes []*gateway.Change
+	room := b.opts.MaxQueued
 	for i, sub := range subs {
-		if greet[i] {
-			changes = c.replay(sub, changes)
+		if greet[i] && room >= 0 {
+			changes = c.replay(sub, changes, &room)
 		}
+	}
+	if room < 0 {
+		c.log.Warn("subscriptions match more retained messages than may wait, the others are not sent", "max", b.opts.MaxQueued)
 	}
 	if !s.persistent() {
 		return
@@ -88,10 +112,32 @@ func (c *conn) subscribe(subs []gateway.Subscription, ack slot) {
 	if len(ops) > 0 {
 		changes = append(changes, &gateway.Change{Ops: ops})
 	}
-	ack.waits = len(changes)
+	if ack.waits = len(changes); ack.waits > largeReplay {
+		replayed := make(chan struct{})
+		c.replayed, ack.then = replayed, func() { close(replayed) }
+	}
 	done := c.settle(c.reserve(ack))
 	for _, change := range changes {
 		b.opts.Store.Commit(change, done)
+	}
+}
+
+// largeReplay is how many retained messages make a client wait with its next SUBSCRIBE until they are committed.
+const largeReplay = 64
+
+// awaitReplay waits until what the last SUBSCRIBE has brought is committed, if that was much: with a few bytes for each, a client could have
+// all retained messages queued for it over and over, faster than any disk takes them.
+func (c *conn) awaitReplay() error {
+	if c.replayed == nil {
+		return nil
+	}
+	c.flush()
+	select {
+	case <-c.replayed:
+		c.replayed = nil
+		return nil
+	case <-c.closed:
+		return c.reason
 	}
 }
 
@@ -108,8 +154,8 @@ func greets(sub gateway.Subscription, existed bool) bool {
 }
 
 // replay sends the retained messages of a new subscription: through memory, or for QoS 1 and 2 of a persistent session as changes to be
-// committed, so that they are not lost with the connection.
-func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change) []*gateway.Change {
+// committed, so that they are not lost with the connection. room is for how many there is room; it is below 0 when there were more.
+func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change, room *int) []*gateway.Change {
 	s, now, may := c.session, c.b.opts.Now(), c.b.rights(c.session)
 	var to target
 	to.merge(s, &sub)
@@ -123,6 +169,10 @@ func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change) []*ga
 			if _, ok := remaining(&m.Message, now.Sub(came)); !ok {
 				return // MQTT-3.3.2-5
 			}
+		}
+		if *room--; *room < 0 {
+			c.rd.sink.dropped++
+			return
 		}
 		qos := min(m.QoS, sub.QoS)
 		if qos == 0 || !s.persistent() {

@@ -284,7 +284,7 @@ func TestMistake11NothingIsAllocatedForAClaim(t *testing.T) {
 		c.closed()
 	}
 	c := r.clean("c")
-	c.send("30 ff ff 3f 00 01 'a'") // PUBLISH of the largest size allowed, as a claim
+	c.send("30 fb ff 3f 00 01 'a'") // PUBLISH of the largest size allowed, as a claim
 	c.send("00 01")
 	d := r.clean("d")
 	d.nothing()

@@ -100,6 +100,9 @@ const sendBuffer = 128 << 10
 // maxLevels bounds the levels of topics and filters, and with them the depth of the trees.
 const maxLevels = 200
 
+// fairLevels is how many levels the filters of a session may have for each subscription that it may have: a level takes some 300 bytes.
+const fairLevels = 8
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Store == nil {
 		return o, errors.New("make broker: a store is needed")

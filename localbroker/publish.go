@@ -164,4 +164,7 @@ func (e *expansion) stamped(rec *gateway.Record) []*gateway.Message {
 }
 
 // levelsFit reports whether a topic or filter has no more levels than the trees take.
-func levelsFit(topic string) bool { return strings.Count(topic, "/") < maxLevels }
+func levelsFit(topic string) bool { return levelsOf(topic) <= maxLevels }
+
+// levelsOf counts the levels of a topic or filter.
+func levelsOf(topic string) int { return strings.Count(topic, "/") + 1 }

@@ -244,7 +244,7 @@ func TestRetainedMessagesAreLimited(t *testing.T) {
 	if want := []string{"b", "e", "f", "own"}; !slices.Equal(topics, want) {
 		t.Errorf("retained are %v, want %v", topics, want)
 	}
-	r.log.await(t, "delivered but not retained", "topic=g")
+	r.log.await(t, "delivered but not retained", "topic=c") // the first one; not each has a line
 }
 
 func TestStatsAndClients(t *testing.T) {

@@ -3,6 +3,7 @@ package localbroker
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -11,6 +12,7 @@ import (
 // leaf lock; order is held around a change and its commit, so that the store ends with the same message as the memory.
 type retained struct {
 	order sync.Mutex
+	told  time.Time // when the log was last told of one that was refused; order guards it
 
 	mu      sync.RWMutex
 	byTopic map[string]*kept

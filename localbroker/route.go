@@ -192,16 +192,26 @@ func (t *target) ref(view uint16, qos gateway.QoS, retain bool) gateway.Ref {
 	return gateway.Ref{Queue: t.session.queue, View: view, QoS: qos, Retain: retain && t.retain}
 }
 
-// The routes that are kept: few for each connection, which are found without a lock, and many for all.
+// The routes that are kept: few for each connection, which are found without a lock, and many for all. A route may be large: its topic is what a
+// client has chosen, and it names everybody who gets it. So their sizes are bounded, too.
 const (
-	maxRoutes     = 65536
-	maxConnRoutes = 64
+	maxRoutes         = 65536
+	maxRouteBytes     = 16 << 20
+	maxConnRoutes     = 64
+	maxConnRouteBytes = 64 << 10
 )
 
-// routes keeps the routes of all topics that are published to.
+// size is about what a route takes in memory.
+func (r *route) size() int {
+	const own, each, ref = 256, 64, 8
+	return own + len(r.topic) + each*len(r.sessions) + ref*(len(r.refs[0])+len(r.refs[1])+len(r.refs[2]))
+}
+
+// routes keeps the routes of topics that are published to.
 type routes struct {
-	mu   sync.RWMutex
-	byID map[string]*route
+	mu    sync.RWMutex
+	byID  map[string]*route
+	bytes int
 }
 
 // find returns the route of a topic as the subscriptions stand now.
@@ -218,11 +228,20 @@ func (rs *routes) find(t *tree, topic string) *route {
 		topic = strings.Clone(topic) // callers may have cut it from something larger
 	}
 	r = t.findRoute(topic)
+	rs.keep(r)
+	return r
+}
+
+// keep puts a route in the place of the one that its topic has. When there is no room, all others go: those in use are soon found again.
+func (rs *routes) keep(r *route) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if rs.byID == nil || len(rs.byID) >= maxRoutes {
-		rs.byID = make(map[string]*route)
+	rs.bytes += r.size()
+	if old := rs.byID[r.topic]; old != nil {
+		rs.bytes -= old.size()
 	}
-	rs.byID[topic] = r
-	return r
+	if rs.byID == nil || len(rs.byID) >= maxRoutes || rs.bytes > maxRouteBytes {
+		rs.byID, rs.bytes = make(map[string]*route), r.size()
+	}
+	rs.byID[r.topic] = r
 }

@@ -161,3 +161,13 @@ func (s *session) matches(topic string) bool {
 	}
 	return false
 }
+
+// levels returns how many levels the filters of the session have in all: what they take in the tree.
+func (s *session) levels() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for filter := range s.subs {
+		n += levelsOf(filter)
+	}
+	return n
+}

@@ -1,6 +1,8 @@
 package localbroker
 
 import (
+	"time"
+
 	"github.com/tidegate/tidegate/gateway"
 )
 
@@ -141,12 +143,17 @@ func (b *Broker) spreadNow(r *route, m *message) {
 	k.flush(b, false)
 }
 
-// setRetained replaces the retained message in memory, and says in the log when a limit forbids it.
+// setRetained replaces the retained message in memory, and says in the log now and then when a limit forbids it. The caller holds the order of
+// retained messages.
 func (b *Broker) setRetained(t *transit) bool {
 	if b.retained.set(t.route.topic, t.msg, t.limited) {
 		return true
 	}
-	b.log.Warn("message is delivered but not retained, the limit of retained messages is reached", "topic", t.msg.Topic,
-		"max_messages", b.opts.MaxRetained, "max_bytes", b.opts.MaxRetainedBytes)
+	if now := time.Now(); now.Sub(b.retained.told) >= time.Minute {
+		b.retained.told = now
+		_, refused := b.retained.stats()
+		b.log.Warn("messages are delivered but not retained, the limit of retained messages is reached", "topic", t.msg.Topic,
+			"max_messages", b.opts.MaxRetained, "max_bytes", b.opts.MaxRetainedBytes, "refused_so_far", refused)
+	}
 	return false
 }
