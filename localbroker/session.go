@@ -166,8 +166,8 @@ func (s *session) matches(topic string) bool {
 func (s *session) levels() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for filter := range s.subs {
-		n += levelsOf(filter)
+	for i := range s.subs {
+		n += levelsOf(s.subs[i].Filter)
 	}
 	return n
 }
