@@ -213,6 +213,14 @@ func (c *codec) encodeBit(v gateway.Value) (bool, error) {
 	return raw == 1, err
 }
 
+// RawBits returns the bits by which the type holds a number, as [Point.Invalid] takes them. A type that is no number has none.
+func (t Type) RawBits(v gateway.Value) (uint64, error) {
+	if !t.known() || t.traits().size == 0 {
+		return 0, fmt.Errorf("%v is no number", t)
+	}
+	return newCodec(Point{Type: t}).rawOf(v)
+}
+
 // expect returns what the point reads as when the device has taken v: rounded to what the registers hold.
 func (c *codec) expect(v gateway.Value) (gateway.Value, error) {
 	switch {
