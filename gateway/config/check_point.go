@@ -83,12 +83,8 @@ func (c *checker) pace(path string, p Point) {
 	if p.Verify && !p.Writable {
 		c.out.atKey(join(path, "verify"), "verify: checks what is written, and this point is not writable", "add writable = true, or remove it")
 	}
-	if !c.given(join(path, "heartbeat")) {
-		return
-	}
-	within(c, join(path, "heartbeat"), p.Heartbeat, time.Second, 7*24*time.Hour)
-	if !c.given(join(path, "deadband")) {
-		c.out.atKey(join(path, "heartbeat"), "heartbeat: without deadband every reading is published", "add deadband, or remove it")
+	if c.given(join(path, "heartbeat")) {
+		within(c, join(path, "heartbeat"), p.Heartbeat, time.Second, 7*24*time.Hour)
 	}
 }
 
@@ -170,8 +166,12 @@ func (c *checker) scaling(path string, p Point) {
 		for _, key := range [][2]string{
 			{"scale", "scale"}, {"offset", "scale"}, {"decimals", "round"}, {"valid_min", "bound"}, {"valid_max", "bound"}, {"deadband", "compare"},
 		} {
+			hint := "remove it"
+			if key[0] == "deadband" {
+				hint = "remove it; with heartbeat alone each change is published"
+			}
 			if c.given(join(path, key[0])) {
-				c.out.atKey(join(path, key[0]), fmt.Sprintf("%s: %s has no number to %s", key[0], what, key[1]), "remove it")
+				c.out.atKey(join(path, key[0]), fmt.Sprintf("%s: %s has no number to %s", key[0], what, key[1]), hint)
 			}
 		}
 		return

@@ -198,7 +198,8 @@ type Point struct {
 	// ValidMin and ValidMax bound good readings, in Unit, and are nil where there is no bound.
 	ValidMin *float64 `toml:"valid_min"`
 	ValidMax *float64 `toml:"valid_max"`
-	// Deadband is how far the value must move to be published; Heartbeat is how long it may then stay unpublished. 0: always published.
+	// Deadband is how far the value must move to be published, 0: at all; Heartbeat is how long it may then stay unpublished, 0: for ever.
+	// Without both each reading is published.
 	Deadband  float64       `toml:"deadband"`
 	Heartbeat time.Duration `toml:"heartbeat"`
 	// Interval is how often the point is read; 0: as often as its device.
