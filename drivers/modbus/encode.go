@@ -65,7 +65,7 @@ func (c *codec) rawOf(v gateway.Value) (uint64, error) {
 		return 1 << c.bits.First, nil
 	case !isNumber(v) || !finite(v.Float()):
 		return 0, fmt.Errorf("value %v is not a number, and the point is a %v", v, c.typ)
-	case c.typ.traits().fraction:
+	case c.fraction:
 		return c.rawFraction(v)
 	}
 	n, err := c.rawInteger(v)
@@ -129,7 +129,7 @@ func (c *codec) bounds() (low, high integer) {
 		return integer{}, integer{bits: 9999}
 	case c.typ == BCD32:
 		return integer{}, integer{bits: 99999999}
-	case c.signed():
+	case c.signed:
 		top := uint64(1) << (8*c.size - 1)
 		return integer{bits: -top, signed: true}, integer{bits: top - 1}
 	}

@@ -11,7 +11,7 @@ import (
 // codec turns the registers of one point into a value and back. A number is raw * scale + offset.
 type codec struct {
 	typ     Type
-	size    int    // bytes of the number; 0 for text
+	traits         // of typ, kept because they are asked for at every reading
 	swapped bool   // the low byte of each register first
 	places  [8]int // of the bytes of the number, the most significant first
 	bits    Bits
@@ -30,7 +30,7 @@ type codec struct {
 
 func newCodec(p Point) *codec {
 	c := &codec{
-		typ: p.Type, size: p.Type.traits().size, swapped: p.Order == BA, bits: p.Bits, scale: p.Scale, offset: p.Offset, low: math.Inf(-1), high: math.Inf(1),
+		typ: p.Type, traits: p.Type.traits(), swapped: p.Order == BA, bits: p.Bits, scale: p.Scale, offset: p.Offset, low: math.Inf(-1), high: math.Inf(1),
 		enum: p.Enum, invalid: p.Invalid, width: p.width(),
 	}
 	for k := range c.size {
@@ -72,7 +72,7 @@ func (c *codec) kind() gateway.Kind {
 		return gateway.KindFloat64
 	case c.typ == Float16 || c.typ == Float32:
 		return gateway.KindFloat32
-	case c.signed():
+	case c.signed:
 		return gateway.KindInt
 	default:
 		return gateway.KindUint
@@ -81,8 +81,6 @@ func (c *codec) kind() gateway.Kind {
 
 // flag reports whether the point is a single bit.
 func (c *codec) flag() bool { return c.typ == Bool || c.bits.Count == 1 }
-
-func (c *codec) signed() bool { return c.typ.traits().signed }
 
 // decode makes a value of registers as they came; b has two bytes for each. The reason is empty unless there is no value.
 func (c *codec) decode(b []byte) (gateway.Value, gateway.Reason) {
@@ -102,13 +100,13 @@ func (c *codec) decode(b []byte) (gateway.Value, gateway.Reason) {
 // meaning makes a value of bits that are none of those that say that there is none.
 func (c *codec) meaning(raw uint64) (gateway.Value, gateway.Reason) {
 	switch {
-	case c.typ.traits().fraction:
-		return c.fraction(raw)
+	case c.fraction:
+		return c.floating(raw)
 	case c.bits.Count > 0:
 		return c.whole(integer{bits: raw & c.bits.mask() >> c.bits.First})
 	case c.typ.bcd():
 		return c.digits(raw)
-	case c.signed():
+	case c.signed:
 		unused := 64 - 8*c.size
 		return c.whole(integer{bits: uint64(int64(raw<<unused) >> unused), signed: true})
 	default:
@@ -189,9 +187,9 @@ func (c *codec) label(n integer) gateway.Value {
 	return gateway.String(n.big().String())
 }
 
-// fraction makes a value of a floating point number. A scaled float32 or float16 stays as short as a float32 prints, since more digits would
+// floating makes a value of a floating point number. A scaled float32 or float16 stays as short as a float32 prints, since more digits would
 // be made up.
-func (c *codec) fraction(raw uint64) (gateway.Value, gateway.Reason) {
+func (c *codec) floating(raw uint64) (gateway.Value, gateway.Reason) {
 	var f float64
 	switch c.typ {
 	case Float16:
