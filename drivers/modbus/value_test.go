@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"encoding/hex"
 	"math"
 	"testing"
@@ -57,6 +58,8 @@ func TestDecode(t *testing.T) {
 		{"Uint64DCBA", Point{Type: Uint64, Order: DCBA}, "0807060504030201", "72623859790382856", gateway.KindUint},
 		{"Uint64Scaled", Point{Type: Uint64, Scale: 0.001}, "0000000000bc614e", "12345.678", gateway.KindFloat64},
 		{"Uint64ScaledBeyondFloat", Point{Type: Uint64, Scale: 0.1}, "ffffffffffffffff", "1844674407370955300", gateway.KindFloat64},
+		{"Uint64ScaledRoundedOnce", Point{Type: Uint64, Scale: 0.001}, "037bf992c9e9c616", "251068613097276.94", gateway.KindFloat64},
+		{"Uint64ScaledOverflow", Point{Type: Uint64, Scale: 16}, "1000000000000000", "18446744073709552000", gateway.KindFloat64},
 		{"Int64ScaledBeyondFloat", Point{Type: Int64, Scale: 0.1, Offset: 0.3}, "8000000000000001", "-922337203685477600", gateway.KindFloat64},
 		{"Float64", Point{Type: Float64}, "406cc33333333333", "230.1", gateway.KindFloat64},
 		{"Float64DCBA", Point{Type: Float64, Order: DCBA}, "3333333333c36c40", "230.1", gateway.KindFloat64},
@@ -121,6 +124,32 @@ func TestDecode(t *testing.T) {
 			}
 			if c.kind() != tc.kind {
 				t.Errorf("kind() = %d, want %d", c.kind(), tc.kind)
+			}
+		})
+	}
+}
+
+// A good reading lies inside valid_min and valid_max, as it is published: scaled and rounded.
+func TestValidRange(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		point Point
+		wire  uint16
+		want  string
+	}{
+		{"Lowest", Point{Type: Int16, ValidMin: -5, ValidMax: 5}, 0xFFFB, "-5"},
+		{"Below", Point{Type: Int16, ValidMin: -5, ValidMax: 5}, 0xFFFA, "range"},
+		{"Above", Point{Type: Uint16, ValidMin: -5, ValidMax: 5}, 6, "range"},
+		{"OneBound", Point{Type: Uint16, ValidMin: 1, ValidMax: math.Inf(1)}, 0xFFFF, "65535"},
+		{"Scaled", Point{Type: Uint16, Scale: 0.1, ValidMin: 0, ValidMax: 5}, 51, "range"},
+		{"Rounded", Point{Type: Uint16, Scale: 0.1, Decimals: gap(0), ValidMin: 0, ValidMax: 5}, 51, "5"},
+		{"Float16", Point{Type: Float16, ValidMin: 0, ValidMax: 0.5}, 0x3C00, "range"},
+		{"Bits", Point{Type: Uint16, Bits: Bits{8, 4}, ValidMin: 0, ValidMax: 3}, 0x0400, "range"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v, reason := newCodec(tc.point).decode([]byte{byte(tc.wire >> 8), byte(tc.wire)})
+			if got := cmp.Or(string(reason), v.String()); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
 	}
