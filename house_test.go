@@ -79,9 +79,9 @@ func house() []room {
 			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/modbus", "web", "configs"), whyApp},
 		{"gateway/app/demo", vocabulary("gateway/app", "gateway/config", "drivers/sim", "configs"), whyApp},
 		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test;
-		// localbroker/client with its codec, and bridge/transport for its certificate files: tidegate sub and pub.
+		// localbroker/client with its codec, and bridge/transport for its certificate files: tidegate sub and pub; drivers/modbus: tidegate decode.
 		{"cmd/tidegate", vocabulary("gateway/app", "gateway/app/demo", "gateway/auth", "gateway/config", "drivers/sim", "configs",
-			"gateway/api", "buffer", "bridge", "bridge/transport", "localbroker/client", "localbroker/packet"), whyCmd},
+			"gateway/api", "buffer", "bridge", "bridge/transport", "localbroker/client", "localbroker/packet", "drivers/modbus"), whyCmd},
 		{"cmd/tidegate/e2e", nil, "the end-to-end tests drive the built binary as a person does"},
 		{"cmd/tidegate/e2e/lossyfs", nil, "a file system knows nothing of who uses it"},
 	}

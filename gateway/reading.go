@@ -35,8 +35,9 @@ const (
 	ReasonOffline    Reason = "offline"    // the bus is not open: port missing, connection refused or lost
 	ReasonCRC        Reason = "crc"        // an answer came with a wrong check sum
 	ReasonFrame      Reason = "frame"      // an answer came that breaks the protocol: short, wrong unit, wrong function
-	ReasonOutOfRange Reason = "range"      // the value lies outside min and max
-	ReasonNotNumber  Reason = "not number" // the device sent NaN or an infinity
+	ReasonOutOfRange Reason = "range"      // the value lies outside valid_min and valid_max
+	ReasonNotNumber  Reason = "not number" // the device sent NaN, an infinity, or digits that are none
+	ReasonSentinel   Reason = "sentinel"   // the device sent the number by which it says that it has no value
 )
 
 // Point describes one value of a device, as configuration gives it.

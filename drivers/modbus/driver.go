@@ -28,7 +28,7 @@ type device struct {
 	timeout time.Duration
 	retries int
 	points  []Point
-	codecs  []codec
+	codecs  []*codec
 	planned []*block // as New made them
 	blocks  []*block // in the order of asking; blocks that the device refuses as a whole are split
 	pending []*block // of the poll under way
@@ -195,7 +195,8 @@ func (dev *device) store(b *block, data []byte, readings []gateway.Reading) {
 // reading makes the reading of point i from the bit or register number at of an answer.
 func (dev *device) reading(i int, data []byte, at int, now time.Time) gateway.Reading {
 	if dev.points[i].Type == Bool {
-		return gateway.Reading{Value: gateway.Bool(data[at/8]>>(at%8)&1 == 1), Quality: gateway.QualityGood, Time: now}
+		on := data[at/8]>>(at%8)&1 == 1
+		return gateway.Reading{Value: dev.codecs[i].decodeBit(on), Quality: gateway.QualityGood, Time: now}
 	}
 	v, reason := dev.codecs[i].decode(data[2*at:])
 	if reason != gateway.ReasonNone {

@@ -57,12 +57,29 @@ func TestNewRefuses(t *testing.T) {
 			`bus "b": device "d": point "p": coil:0 (00001) cannot be read as uint16: bool is for coils and discrete inputs, the other types are for registers`,
 		},
 		{"Table", point(Point{Address: Address{4, 0}, Type: Uint16}), `bus "b": device "d": point "p": table 4 is not known`},
-		{"Order", point(Point{Address: Address{Input, 0}, Type: Uint16, Order: 4}), `bus "b": device "d": point "p": order 4 is not known`},
+		{"Order", point(Point{Address: Address{Input, 0}, Type: Uint16, Order: 6}), `bus "b": device "d": point "p": order 6 is not known`},
 		{"BeyondTheEnd", point(Point{Address: Address{Holding, 65535}, Type: Float32}), `bus "b": device "d": point "p": holding:65535 (465536) has no second register for a float32`},
 		{
 			"Writable", point(Point{Point: gateway.Point{Writable: true}, Address: Address{Input, 0}, Type: Uint16}),
 			`bus "b": device "d": point "p": input:0 (30001) cannot be written: only coils and holding registers can`,
 		},
+		{"Length", point(Point{Address: Address{Input, 0}, Type: String}), `bus "b": device "d": point "p": length 0 of a string: strings and bytes need one, other types have their own`},
+		{"LengthOfNumber", point(Point{Address: Address{Input, 0}, Type: Uint16, Length: 2}), `bus "b": device "d": point "p": length 2 of a uint16: strings and bytes need one, other types have their own`},
+		{"TooLong", point(Point{Address: Address{Input, 0}, Type: Bytes, Length: 126}), `bus "b": device "d": point "p": length 126 is outside 1 to 125 registers`},
+		{
+			"TooLongToWrite", point(Point{Point: gateway.Point{Writable: true}, Address: Address{Holding, 0}, Type: Bytes, Length: 124}),
+			`bus "b": device "d": point "p": length 124 is outside 1 to 123 registers`,
+		},
+		{"TextBeyondTheEnd", point(Point{Address: Address{Input, 65530}, Type: String, Length: 7}), `bus "b": device "d": point "p": input:65530 (365531): there are no 7 registers from here on`},
+		{"OrderOfOneRegister", point(Point{Address: Address{Input, 0}, Type: Int64, Order: BA}), `bus "b": device "d": point "p": order BA is for a single register, int64 takes several`},
+		{"BitsOfFloat", point(Point{Address: Address{Input, 0}, Type: Float32, Bits: Bits{3, 1}}), `bus "b": device "d": point "p": a float32 has no bits to choose: an unsigned integer has`},
+		{"BitsBeyond", point(Point{Address: Address{Input, 0}, Type: Uint16, Bits: Bits{12, 5}}), `bus "b": device "d": point "p": bits 12 to 16 are not inside the 16 of a uint16`},
+		{"NamesOfFloat", point(Point{Address: Address{Input, 0}, Type: Float32, Enum: map[int64]string{0: "off"}}), `bus "b": device "d": point "p": names are for whole numbers and bits, not for a float32`},
+		{"ScaledNames", point(Point{Address: Address{Input, 0}, Type: Uint16, Enum: map[int64]string{0: "off"}, Scale: 0.1}), `bus "b": device "d": point "p": scale, offset, decimals and valid range are for numbers`},
+		{"ScaledBit", point(Point{Address: Address{Input, 0}, Type: Uint16, Bits: Bits{0, 1}, Offset: 1}), `bus "b": device "d": point "p": scale, offset, decimals and valid range are for numbers`},
+		{"InvalidText", point(Point{Address: Address{Input, 0}, Type: String, Length: 1, Invalid: []uint64{0}}), `bus "b": device "d": point "p": a string has no number that could say that there is none`},
+		{"Decimals", point(Point{Address: Address{Input, 0}, Type: Uint16, Decimals: gap(16)}), `bus "b": device "d": point "p": decimals 16 are outside 0 to 15`},
+		{"ValidRange", point(Point{Address: Address{Input, 0}, Type: Uint16, ValidMin: 2, ValidMax: 1}), `bus "b": device "d": point "p": valid range 2 to 1 is empty`},
 		{"Scale", point(Point{Address: Address{Input, 0}, Type: Uint16, Scale: math.NaN()}), `bus "b": device "d": point "p": scale or offset is not a number`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -80,13 +97,14 @@ func TestNewRefuses(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	var names []string
-	for _, ty := range append(Types(), 9) {
+	for _, ty := range append(Types(), 0, 17) {
 		names = append(names, ty.String())
 	}
 	for _, o := range append(Orders(), 9) {
 		names = append(names, o.String())
 	}
-	if got, want := strings.Join(names, " "), "bool int16 uint16 int32 uint32 float32 type 9 ABCD CDAB BADC DCBA order 9"; got != want {
+	if got, want := strings.Join(names, " "), "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bcd16 bcd32 string bytes type 0 type 17 "+
+		"ABCD CDAB BADC DCBA AB BA order 9"; got != want {
 		t.Errorf("names %s, want %s", got, want)
 	}
 	var exceptions []string

@@ -35,16 +35,6 @@ type Device struct {
 	Points     []Point
 }
 
-// Point is one value of a device.
-type Point struct {
-	gateway.Point // its Kind is set by New
-	Address       Address
-	Type          Type
-	Order         Order // of 32-bit types
-	// The value is raw * Scale + Offset. A Scale of 0 means 1.
-	Scale, Offset float64
-}
-
 // DeviceInfo is a device as the engine sees it: field by field the engine's Device.
 type DeviceInfo struct {
 	Name       string
@@ -88,26 +78,6 @@ func (d Device) check(serial bool) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (p Point) check() error {
-	switch last := int(p.Address.Offset) + p.Type.width() - 1; {
-	case p.Type < Bool || p.Type > Float32:
-		return fmt.Errorf("%v is not known", p.Type)
-	case p.Order > DCBA:
-		return fmt.Errorf("%v is not known", p.Order)
-	case p.Address.Table > Holding:
-		return fmt.Errorf("%v is not known", p.Address.Table)
-	case p.Address.Table.bits() != (p.Type == Bool):
-		return fmt.Errorf("%v cannot be read as %v: bool is for coils and discrete inputs, the other types are for registers", p.Address, p.Type)
-	case last > math.MaxUint16:
-		return fmt.Errorf("%v has no second register for a %v", p.Address, p.Type)
-	case p.Writable && !p.Address.Table.writable():
-		return fmt.Errorf("%v cannot be written: only coils and holding registers can", p.Address)
-	case !finite(p.Scale) || !finite(p.Offset):
-		return errors.New("scale or offset is not a number")
-	}
-	return nil
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }

@@ -32,7 +32,7 @@ func plan(points []Point, maxGap, maxCount int) []*block {
 		return cmp.Or(
 			cmp.Compare(a.Address.Table, b.Address.Table),
 			cmp.Compare(a.Address.Offset, b.Address.Offset),
-			cmp.Compare(b.Type.width(), a.Type.width()), // the wider first: it holds the other
+			cmp.Compare(b.width(), a.width()), // the wider first: it holds the other
 		)
 	})
 	return pack(points, order, maxGap, maxCount)
@@ -48,7 +48,7 @@ func pack(points []Point, order []int, maxGap, maxCount int) []*block {
 		}
 		if last == nil || !last.extend(points[i], i, maxGap, maxCount) {
 			a := points[i].Address
-			blocks = append(blocks, &block{table: a.Table, start: a.Offset, count: points[i].Type.width(), points: []int{i}})
+			blocks = append(blocks, &block{table: a.Table, start: a.Offset, count: points[i].width(), points: []int{i}})
 		}
 	}
 	return blocks
@@ -61,7 +61,7 @@ func (b *block) extend(p Point, i, maxGap, maxCount int) bool {
 		limit, maxGap = min(16*maxCount, b.table.limit()), 16*maxGap // 16 bits take the room of one register
 	}
 	end := int(b.start) + b.count
-	newEnd := max(end, int(p.Address.Offset)+p.Type.width())
+	newEnd := max(end, int(p.Address.Offset)+p.width())
 	if p.Address.Table != b.table || int(p.Address.Offset) > end+maxGap || newEnd-int(b.start) > limit {
 		return false
 	}

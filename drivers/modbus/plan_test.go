@@ -98,7 +98,7 @@ func TestPlanProperties(t *testing.T) {
 		blocks := plan(points, gap, limit)
 		seen := make([]int, len(points))
 		for _, b := range blocks {
-			checkBlock(t, b, points, max(limit, 2), seen)
+			checkBlock(t, b, points, max(limit, 4), seen)
 		}
 		for i, n := range seen {
 			if n != 1 {
@@ -122,7 +122,7 @@ func checkBlock(t *rapid.T, b *block, points []Point, limit int, seen []int) {
 	for _, i := range b.points {
 		p := points[i]
 		seen[i]++
-		if p.Address.Table != b.table || p.Address.Offset < b.start || int(p.Address.Offset)+p.Type.width() > int(b.start)+b.count {
+		if p.Address.Table != b.table || p.Address.Offset < b.start || int(p.Address.Offset)+p.width() > int(b.start)+b.count {
 			t.Fatalf("point %v %v is not in block %v+%d", p.Address, p.Type, b.at(), b.count)
 		}
 	}

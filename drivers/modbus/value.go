@@ -1,233 +1,246 @@
 package modbus
 
 import (
-	"encoding/binary"
-	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/tidegate/tidegate/gateway"
 )
 
-// codec turns the registers of one point into a value and back. A value is raw * scale + offset.
+// codec turns the registers of one point into a value and back. A number is raw * scale + offset.
 type codec struct {
-	typ           Type
-	order         Order
+	typ     Type
+	traits         // of typ, kept because they are asked for at every reading
+	swapped bool   // the low byte of each register first
+	places  [8]int // of the bytes of the number, the most significant first
+	bits    Bits
+
 	scale, offset float64
 	scaled        bool
 	decimal       decimal
+	round         float64 // 10 to the number of decimals that are published; 0: all there are
+	low, high     float64 // a number outside is no good reading
+
+	enum    map[int64]string
+	labels  map[string]int64
+	invalid []uint64
+	width   int // registers, or bits of a table of bits
 }
 
-func newCodec(p Point) codec {
-	c := codec{typ: p.Type, order: p.Order, scale: p.Scale, offset: p.Offset}
+func newCodec(p Point) *codec {
+	c := &codec{
+		typ: p.Type, traits: p.Type.traits(), swapped: p.Order == BA, bits: p.Bits, scale: p.Scale, offset: p.Offset, low: math.Inf(-1), high: math.Inf(1),
+		enum: p.Enum, invalid: p.Invalid, width: p.width(),
+	}
+	for k := range c.size {
+		c.places[k] = p.Order.place(k, c.size)
+	}
 	if c.scale == 0 {
 		c.scale = 1
 	}
 	if c.scaled = c.scale != 1 || c.offset != 0; c.scaled {
 		c.decimal = newDecimal(c.scale, c.offset)
 	}
+	if p.Decimals != nil {
+		c.round = math.Pow10(*p.Decimals)
+	}
+	if p.ValidMin != 0 || p.ValidMax != 0 {
+		c.low, c.high = p.ValidMin, p.ValidMax
+	}
+	if len(c.enum) > 0 {
+		c.labels = make(map[string]int64, len(c.enum))
+		for n, label := range c.enum {
+			if first, twice := c.labels[label]; !twice || n < first {
+				c.labels[label] = n
+			}
+		}
+	}
 	return c
 }
 
 // kind returns the kind of the values that the codec gives.
-func (c codec) kind() gateway.Kind {
+func (c *codec) kind() gateway.Kind {
 	switch {
-	case c.typ == Bool:
+	case c.labels != nil || c.typ == String:
+		return gateway.KindString
+	case c.typ == Bytes:
+		return gateway.KindBytes
+	case c.flag():
 		return gateway.KindBool
-	case c.scaled:
+	case c.scaled || c.typ == Float64:
 		return gateway.KindFloat64
-	case c.typ == Float32:
+	case c.typ == Float16 || c.typ == Float32:
 		return gateway.KindFloat32
-	case c.typ == Int16 || c.typ == Int32:
+	case c.signed:
 		return gateway.KindInt
 	default:
 		return gateway.KindUint
 	}
 }
 
-// decode makes a value of registers as they came; b has two bytes for each. The reason is empty unless the bits are no number.
-func (c codec) decode(b []byte) (gateway.Value, gateway.Reason) {
-	if c.typ == Float32 {
-		return c.decodeFloat(math.Float32frombits(c.uint32(b)))
-	}
-	raw := c.integer(b)
-	switch {
-	case c.scaled:
-		return number(c.apply(raw))
-	case c.kind() == gateway.KindUint:
-		return gateway.Uint(uint64(raw)), gateway.ReasonNone
-	default:
-		return gateway.Int(raw), gateway.ReasonNone
-	}
-}
+// flag reports whether the point is a single bit.
+func (c *codec) flag() bool { return c.typ == Bool || c.bits.Count == 1 }
 
-// integer returns the registers as the codec's integer type reads them.
-func (c codec) integer(b []byte) int64 {
+// decode makes a value of registers as they came; b has two bytes for each. The reason is empty unless there is no value.
+func (c *codec) decode(b []byte) (gateway.Value, gateway.Reason) {
 	switch c.typ {
-	case Int16:
-		return int64(int16(binary.BigEndian.Uint16(b)))
-	case Int32:
-		return int64(int32(c.uint32(b)))
-	case Uint32:
-		return int64(c.uint32(b))
+	case String:
+		return gateway.String(decodeText(c.straight(b))), gateway.ReasonNone
+	case Bytes:
+		return gateway.Bytes(c.straight(b)), gateway.ReasonNone
+	}
+	raw := c.raw(b)
+	if len(c.invalid) > 0 && slices.Contains(c.invalid, raw) {
+		return gateway.Value{}, gateway.ReasonSentinel
+	}
+	return c.meaning(raw)
+}
+
+// meaning makes a value of bits that are none of those that say that there is none.
+func (c *codec) meaning(raw uint64) (gateway.Value, gateway.Reason) {
+	switch {
+	case c.fraction:
+		return c.floating(raw)
+	case c.bits.Count > 0:
+		return c.whole(integer{bits: raw & c.bits.mask() >> c.bits.First})
+	case c.typ.bcd():
+		return c.digits(raw)
+	case c.signed:
+		unused := 64 - 8*c.size
+		return c.whole(integer{bits: uint64(int64(raw<<unused) >> unused), signed: true})
 	default:
-		return int64(binary.BigEndian.Uint16(b))
+		return c.whole(integer{bits: raw})
 	}
 }
 
-func (c codec) uint32(b []byte) uint32 {
-	at := c.order.places()
-	return uint32(b[at[0]])<<24 | uint32(b[at[1]])<<16 | uint32(b[at[2]])<<8 | uint32(b[at[3]])
-}
-
-// apply scales an integer such that 2301 * 0.1 prints as 230.1.
-func (c codec) apply(raw int64) float64 {
-	if f, ok := c.decimal.apply(raw); ok {
-		return f
+// decodeBit makes a value of a coil or a discrete input.
+func (c *codec) decodeBit(on bool) gateway.Value {
+	raw := integer{}
+	if on {
+		raw.bits = 1
 	}
-	return float64(raw)*c.scale + c.offset
+	v, _ := c.whole(raw)
+	return v
 }
 
-// decodeFloat keeps a scaled float32 as short as a float32 prints, since more digits would be made up.
-func (c codec) decodeFloat(f float32) (gateway.Value, gateway.Reason) {
-	if !finite(float64(f)) {
+// raw returns the bits of the number, put in order.
+func (c *codec) raw(b []byte) uint64 {
+	var raw uint64
+	for _, place := range c.places[:c.size] {
+		raw = raw<<8 | uint64(b[place])
+	}
+	return raw
+}
+
+// straight returns the bytes of a text in the order of reading, copied if they lie otherwise.
+func (c *codec) straight(b []byte) []byte {
+	b = b[:2*c.width]
+	if !c.swapped {
+		return b
+	}
+	turned := make([]byte, len(b))
+	for i := range b {
+		turned[i] = b[i^1]
+	}
+	return turned
+}
+
+// digits reads a number whose digits have four bits each. Bits that are no digit are no number.
+func (c *codec) digits(raw uint64) (gateway.Value, gateway.Reason) {
+	var n uint64
+	for at := 8*c.size - 4; at >= 0; at -= 4 {
+		digit := raw >> at & 0xF
+		if digit > 9 {
+			return gateway.Value{}, gateway.ReasonNotNumber
+		}
+		n = 10*n + digit
+	}
+	return c.whole(integer{bits: n})
+}
+
+// whole makes a value of a whole number.
+func (c *codec) whole(n integer) (gateway.Value, gateway.Reason) {
+	switch {
+	case c.labels != nil:
+		return c.label(n), gateway.ReasonNone
+	case c.flag():
+		return gateway.Bool(n.bits == 1), gateway.ReasonNone
+	case c.scaled:
+		return c.number(c.decimal.apply(n))
+	case !c.valid(n.float()):
+		return gateway.Value{}, gateway.ReasonOutOfRange
+	case n.signed:
+		return gateway.Int(int64(n.bits)), gateway.ReasonNone
+	default:
+		return gateway.Uint(n.bits), gateway.ReasonNone
+	}
+}
+
+// label names a number; one without a name is the number as text, so that the state of a newer device is not lost.
+func (c *codec) label(n integer) gateway.Value {
+	if small, ok := n.int64(); ok {
+		if label, known := c.enum[small]; known {
+			return gateway.String(label)
+		}
+	}
+	return gateway.String(n.big().String())
+}
+
+// floating makes a value of a floating point number. A scaled float32 or float16 stays as short as a float32 prints, since more digits would
+// be made up.
+func (c *codec) floating(raw uint64) (gateway.Value, gateway.Reason) {
+	var f float64
+	switch c.typ {
+	case Float16:
+		f = shortHalf(uint16(raw))
+	case Float32:
+		f = float64(math.Float32frombits(uint32(raw)))
+	default:
+		f = math.Float64frombits(raw)
+	}
+	switch {
+	case !finite(f):
 		return gateway.Value{}, gateway.ReasonNotNumber
+	case c.typ == Float64:
+		return c.number(f*c.scale + c.offset)
+	case c.scaled:
+		return c.number(shorten(f*c.scale + c.offset))
 	}
-	if !c.scaled {
-		return gateway.Float32(f), gateway.ReasonNone
+	single := float32(c.rounded(f))
+	if !c.valid(float64(single)) {
+		return gateway.Value{}, gateway.ReasonOutOfRange
 	}
-	wide := float64(f)*c.scale + c.offset
-	if short, err := strconv.ParseFloat(strconv.FormatFloat(wide, 'g', -1, 32), 64); err == nil && finite(short) {
-		wide = short
+	return gateway.Float32(single), gateway.ReasonNone
+}
+
+// shorten drops the digits of f that a float32 does not have.
+func shorten(f float64) float64 {
+	if short, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', -1, 32), 64); err == nil && finite(short) {
+		return short
 	}
-	return number(wide)
+	return f
 }
 
 // number makes a value of f unless scaling has led beyond what a float64 holds.
-func number(f float64) (gateway.Value, gateway.Reason) {
-	if !finite(f) {
+func (c *codec) number(f float64) (gateway.Value, gateway.Reason) {
+	f = c.rounded(f)
+	switch {
+	case !finite(f):
 		return gateway.Value{}, gateway.ReasonNotNumber
+	case !c.valid(f):
+		return gateway.Value{}, gateway.ReasonOutOfRange
 	}
 	return gateway.Float64(f), gateway.ReasonNone
 }
 
-// encode is the inverse of decode. A number between two steps of the scale is rounded to the nearer one; a number outside the type
-// is an error.
-func (c codec) encode(v gateway.Value) ([]byte, error) {
-	if !isNumber(v) {
-		return nil, fmt.Errorf("value %v is not a number, and the point is a %v", v, c.typ)
-	}
-	raw := c.unapply(v.Float())
-	if c.typ == Float32 {
-		f := float32(raw)
-		if math.IsInf(float64(f), 0) || math.IsNaN(float64(f)) {
-			return nil, fmt.Errorf("value %v is outside a float32", v)
-		}
-		return c.put32(math.Float32bits(f)), nil
-	}
-	raw = math.Round(raw)
-	low, high := c.bounds()
-	if !(raw >= low && raw <= high) {
-		from, to := c.apply(int64(low)), c.apply(int64(high))
-		return nil, fmt.Errorf("value %v is outside the range of the register: %v to %v", v, gateway.Float64(min(from, to)), gateway.Float64(max(from, to)))
-	}
-	if c.typ.width() == 1 {
-		return binary.BigEndian.AppendUint16(nil, uint16(int64(raw))), nil
-	}
-	return c.put32(uint32(int64(raw))), nil
-}
+// valid reports whether a reading is inside the bounds of the point.
+func (c *codec) valid(f float64) bool { return f >= c.low && f <= c.high }
 
-// unapply returns the raw number of a value, not yet rounded.
-func (c codec) unapply(f float64) float64 {
-	if !c.scaled {
-		return f
+// rounded rounds f to the decimals of the point. A number so large that it has no such decimals stays as it is.
+func (c *codec) rounded(f float64) float64 {
+	if steps := f * c.round; c.round != 0 && math.Abs(steps) < maxExact {
+		return math.Round(steps) / c.round
 	}
-	return (f - c.offset) / c.scale
-}
-
-// bounds returns the smallest and largest raw number of the codec's integer type.
-func (c codec) bounds() (low, high float64) {
-	switch c.typ {
-	case Int16:
-		return math.MinInt16, math.MaxInt16
-	case Int32:
-		return math.MinInt32, math.MaxInt32
-	case Uint32:
-		return 0, math.MaxUint32
-	default:
-		return 0, math.MaxUint16
-	}
-}
-
-func (c codec) put32(u uint32) []byte {
-	b, at := make([]byte, 4), c.order.places()
-	for i, place := range at {
-		b[place] = byte(u >> (24 - 8*i))
-	}
-	return b
-}
-
-func isNumber(v gateway.Value) bool {
-	switch v.Kind() {
-	case gateway.KindInt, gateway.KindUint, gateway.KindFloat32, gateway.KindFloat64:
-		return true
-	}
-	return false
-}
-
-// truth returns what to write to a coil.
-func truth(v gateway.Value) (bool, error) {
-	switch {
-	case v.Kind() == gateway.KindBool:
-		return v.Bool(), nil
-	case isNumber(v) && (v.Float() == 0 || v.Float() == 1):
-		return v.Float() == 1, nil
-	}
-	return false, fmt.Errorf("value %v is neither true nor false, and the point is a coil", v)
-}
-
-// decimal computes raw * scale + offset in integers, as one would on paper: the division by a power of ten at the end is
-// the only rounding, so the result is the number nearest to the decimal one.
-type decimal struct {
-	scale, offset int64
-	power         float64 // 10 to the number of decimals; 0 when scale and offset are not decimal numbers of reasonable length
-}
-
-// maxExact is the largest integer up to which float64 holds every integer.
-const maxExact = 1 << 53
-
-func newDecimal(scale, offset float64) decimal {
-	power := math.Pow10(max(decimals(scale), decimals(offset)))
-	s, o := math.Round(scale*power), math.Round(offset*power)
-	const maxRaw = math.MaxUint32
-	if power > 1e15 || math.Abs(s)*maxRaw > maxExact*512 || math.Abs(o) > maxExact*256 {
-		return decimal{} // the product might not fit into an int64
-	}
-	if s/power != scale || o/power != offset {
-		return decimal{}
-	}
-	return decimal{scale: int64(s), offset: int64(o), power: power}
-}
-
-// apply reports false when the exact result is beyond what can be computed.
-func (d decimal) apply(raw int64) (float64, bool) {
-	if d.power == 0 {
-		return 0, false
-	}
-	sum := raw*d.scale + d.offset
-	if sum > maxExact || sum < -maxExact {
-		return 0, false
-	}
-	return float64(sum) / d.power, true
-}
-
-// decimals returns how many digits f has behind its point when printed as short as possible.
-func decimals(f float64) int {
-	s := strconv.FormatFloat(f, 'f', -1, 64)
-	for i := range s {
-		if s[i] == '.' {
-			return len(s) - i - 1
-		}
-	}
-	return 0
+	return f
 }

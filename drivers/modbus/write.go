@@ -2,6 +2,7 @@ package modbus
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -10,11 +11,12 @@ import (
 )
 
 // Write writes v to a point, reads the point back and returns that reading. A write is sent once: when its answer is lost, the error says that
-// it may have taken place.
+// it may have taken place. Of a point that is a part of registers the rest is read first and written back as it was; what the device
+// itself changes in between is lost.
 func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) (gateway.Reading, error) {
 	dev := d.devices[device]
 	p := dev.points[point]
-	q, err := dev.write(point, v)
+	q, err := d.prepare(ctx, dev, point, v)
 	if err != nil {
 		return gateway.Reading{}, fmt.Errorf("write %v of device %q: %w", p.Address, dev.info.Name, err)
 	}
@@ -22,28 +24,68 @@ func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) 
 	if _, err := d.client.do(ctx, call{unit: dev.unit, request: q, timeout: dev.timeout}); err != nil {
 		return gateway.Reading{}, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, err, doubt(err))
 	}
-	data, err := d.read(ctx, dev, newRead(p.Address, p.Type.width()))
+	data, err := d.read(ctx, dev, newRead(p.Address, p.width()))
 	if err != nil {
 		return gateway.Reading{}, fmt.Errorf("read %v of device %q back after it took the value %v: %w", p.Address, dev.info.Name, v, err)
 	}
-	return dev.reading(point, data, 0, time.Now()), nil
+	back := dev.reading(point, data, 0, time.Now())
+	if p.Verify {
+		if err := dev.verify(point, v, back); err != nil {
+			return gateway.Reading{}, fmt.Errorf("verify %v of device %q: %w", p.Address, dev.info.Name, err)
+		}
+	}
+	return back, nil
 }
 
-// write returns the request that writes v to a point.
-func (dev *device) write(point int, v gateway.Value) (request, error) {
-	p := dev.points[point]
-	if !p.Address.Table.writable() {
+// prepare returns the request that writes v to a point.
+func (d *Driver) prepare(ctx context.Context, dev *device, point int, v gateway.Value) (request, error) {
+	p, c := dev.points[point], dev.codecs[point]
+	switch {
+	case !p.Address.Table.writable():
 		return request{}, errors.New("only coils and holding registers can be written")
-	}
-	if p.Type == Bool {
-		on, err := truth(v)
+	case p.Type == Bool:
+		on, err := c.encodeBit(v)
 		return newCoilWrite(p.Address.Offset, on), err
+	case c.partial():
+		patches, err := c.patches(v)
+		if err != nil {
+			return request{}, err
+		}
+		return d.modify(ctx, dev, p.Address, patches)
 	}
-	registers, err := dev.codecs[point].encode(v)
+	registers, err := c.encode(v)
 	if err != nil {
 		return request{}, err
 	}
 	return newRegisterWrite(p.Address.Offset, registers), nil
+}
+
+// modify reads the registers that the patches touch, which are neighbours, and returns the request that writes them back changed.
+func (d *Driver) modify(ctx context.Context, dev *device, at Address, patches []patch) (request, error) {
+	at.Offset += uint16(patches[0].register)
+	content, err := d.read(ctx, dev, newRead(at, len(patches)))
+	if err != nil {
+		return request{}, fmt.Errorf("read what is to be kept: %w", err)
+	}
+	registers := make([]byte, 0, len(content))
+	for i, patch := range patches {
+		registers = binary.BigEndian.AppendUint16(registers, patch.apply(binary.BigEndian.Uint16(content[2*i:])))
+	}
+	return newRegisterWrite(at.Offset, registers), nil
+}
+
+// verify compares what was read back with what the point would read as if the device had taken v as it is.
+func (dev *device) verify(point int, v gateway.Value, back gateway.Reading) error {
+	want, err := dev.codecs[point].expect(v)
+	switch {
+	case err != nil:
+		return err
+	case back.Quality != gateway.QualityGood:
+		return fmt.Errorf("device took the value %v, and reads as bad: %s", v, back.Reason)
+	case back.Value != want:
+		return fmt.Errorf("device took the value %v and now has %v: it may bound or round what it takes, or refuse writes without saying so", v, back.Value)
+	}
+	return nil
 }
 
 // doubt says whether a failed write may have taken place all the same: not when the device refused it or nothing was sent.

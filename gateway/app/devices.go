@@ -58,31 +58,65 @@ func modbusDevice(b config.Bus, d config.Device) modbus.Device {
 		Timeout: b.Timeout, Retries: b.Retries,
 	}
 	for _, p := range d.Points {
-		out.Points = append(out.Points, modbus.Point{
-			Point:   point(p),
-			Address: modbus.Address{Table: modbus.Table(p.Address.Table), Offset: p.Address.Number},
-			Type:    modbus.Type(p.Type),
-			Order:   modbus.Order(p.ByteOrder),
-			Scale:   p.Scale, Offset: p.Offset,
-		})
+		out.Points = append(out.Points, modbusPoint(p))
 	}
 	return out
 }
 
-// point maps a point to the vocabulary. One missing bound is infinite; two are no limit.
-func point(p config.Point) gateway.Point {
-	out := gateway.Point{Name: p.Name, Unit: p.Unit, Writable: p.Writable}
-	if p.Min == nil && p.Max == nil {
-		return out
+func modbusPoint(p config.Point) modbus.Point {
+	out := modbus.Point{
+		Point:   point(p),
+		Address: modbus.Address{Table: modbus.Table(p.Address.Table), Offset: p.Address.Number},
+		Type:    modbus.Type(p.Type),
+		Length:  p.Length,
+		Order:   modbus.Order(p.ByteOrder),
+		Scale:   p.Scale, Offset: p.Offset, Decimals: p.Decimals,
+		Enum:     p.Enum,
+		Interval: p.Interval,
+		Verify:   p.Verify,
 	}
-	out.Min, out.Max = math.Inf(-1), math.Inf(1)
-	if p.Min != nil {
-		out.Min = *p.Min
+	switch {
+	case p.Bit != nil:
+		out.Bits = modbus.Bits{First: uint8(*p.Bit), Count: 1}
+	case p.Bits != nil:
+		out.Bits = modbus.Bits{First: uint8(p.Bits.First), Count: uint8(p.Bits.Last - p.Bits.First + 1)}
 	}
-	if p.Max != nil {
-		out.Max = *p.Max
+	out.ValidMin, out.ValidMax = bounds(p.ValidMin, p.ValidMax)
+	for _, s := range p.Invalid {
+		out.Invalid = append(out.Invalid, sentinel(out.Type, s))
 	}
 	return out
+}
+
+// sentinel returns the bits by which a device says that it has no value. The configuration was checked: the type can hold the number.
+func sentinel(t modbus.Type, s config.Sentinel) uint64 {
+	bits, err := t.RawBits(s.Value())
+	if s.Raw || err != nil {
+		return s.Bits
+	}
+	return bits
+}
+
+// point maps a point to the vocabulary.
+func point(p config.Point) gateway.Point {
+	out := gateway.Point{Name: p.Name, Unit: p.Unit, Writable: p.Writable}
+	out.Min, out.Max = bounds(p.Min, p.Max)
+	return out
+}
+
+// bounds maps a range. One missing bound is infinite; two are no limit.
+func bounds(low, high *float64) (from, to float64) {
+	if low == nil && high == nil {
+		return 0, 0
+	}
+	from, to = math.Inf(-1), math.Inf(1)
+	if low != nil {
+		from = *low
+	}
+	if high != nil {
+		to = *high
+	}
+	return from, to
 }
 
 // driver adapts a Modbus bus to the engine, which must not know it.

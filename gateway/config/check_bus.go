@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -178,79 +177,4 @@ func (c *checker) busHint() string {
 		return "add a [[bus]]"
 	}
 	return "write " + quotedList(c.busNames())
-}
-
-func (c *checker) points(path string, d Device) {
-	names := map[string]string{}
-	for i, p := range d.Points {
-		where := at(join(path, "point"), i)
-		if c.need(where, "name", `add name = "voltage"`) {
-			c.topicName(join(where, "name"), p.Name)
-			c.unique(names, join(where, "name"), p.Name, "this name")
-		}
-		if c.need(where, "address", `add address = "holding:0" or "input:0"`) && !c.out.failed[join(where, "address")] {
-			c.address(where, p)
-		}
-		c.scaling(where, p)
-		c.limits(where, p)
-	}
-}
-
-// address checks the place of a point and whether its type fits there.
-func (c *checker) address(path string, p Point) {
-	where := join(path, "type")
-	table := p.Address.Table
-	switch {
-	case !table.Bits() && !c.need(path, "type", `add type = "uint16", "int16", "uint32", "int32" or "float32"`), c.out.failed[where]:
-	case table.Bits() && p.Type != TypeBool:
-		c.fail(where, p.Type.String(), fmt.Sprintf("%s holds a single bit", p.Address), `write type = "bool", or leave the key out`)
-	case !table.Bits() && p.Type == TypeBool:
-		c.fail(where, p.Type.String(), fmt.Sprintf("%s is a register of 16 bits", p.Address),
-			`read it as "uint16"; a bool is a coil or a discrete input`)
-	case int(p.Address.Number)+p.Type.Words()-1 > lastAddress:
-		c.fail(join(path, "address"), p.Address, fmt.Sprintf("type %s takes %d registers, and the last one is 65535", p.Type, p.Type.Words()),
-			"correct the address or the type")
-	}
-	if p.Writable && !table.Writable() {
-		c.fail(join(path, "writable"), true, fmt.Sprintf("Modbus cannot write to %s", p.Address), "only coils and holding registers can be written")
-	}
-	if c.given(join(path, "byte_order")) && p.Type != 0 && p.Type.Words() == 1 {
-		c.fail(join(path, "byte_order"), p.ByteOrder.String(), fmt.Sprintf("type %s has no order to choose", p.Type),
-			"it is for types of 32 bits; remove it")
-	}
-}
-
-func (c *checker) scaling(path string, p Point) {
-	if p.Scale == 0 {
-		c.fail(join(path, "scale"), 0, "every reading would be the offset", "leave the key out for 1")
-	}
-	for _, key := range []string{"scale", "offset"} {
-		if p.Type == TypeBool && c.given(join(path, key)) {
-			c.out.atKey(join(path, key), key+": a bool has no number to scale", "remove it")
-		}
-	}
-}
-
-// limits checks min and max, which bound what a set command may write.
-func (c *checker) limits(path string, p Point) {
-	low, high := math.Inf(-1), math.Inf(1)
-	for _, l := range []struct {
-		key   string
-		value *float64
-		bound *float64
-	}{{"min", p.Min, &low}, {"max", p.Max, &high}} {
-		if l.value == nil || c.out.failed[join(path, l.key)] {
-			continue
-		}
-		*l.bound = *l.value
-		switch {
-		case !p.Writable:
-			c.out.atKey(join(path, l.key), l.key+": bounds what is written, and this point is not writable", "add writable = true, or remove it")
-		case p.Type == TypeBool:
-			c.out.atKey(join(path, l.key), l.key+": a bool has no number to bound", "remove it")
-		}
-	}
-	if low > high {
-		c.fail(join(path, "min"), low, fmt.Sprintf("above max (%v)", high), "swap the two")
-	}
 }

@@ -168,7 +168,7 @@ type Device struct {
 	// UnitID is 1 to 247 on a serial bus and 0 to 255 on TCP.
 	UnitID   int           `toml:"unit_id"`
 	Interval time.Duration `toml:"interval"`
-	// ByteOrder is what the 32-bit points use that do not say it themselves.
+	// ByteOrder is what the points of 32 and 64 bits use that do not say it themselves.
 	ByteOrder ByteOrder `toml:"byte_order"`
 	Publish   Publish   `toml:"publish"`
 	Points    []Point   `toml:"point"`
@@ -179,14 +179,35 @@ type Point struct {
 	Name    string  `toml:"name"`
 	Address Address `toml:"address"`
 	Type    Type    `toml:"type"`
-	// ByteOrder is of 32-bit types only. The device's setting already flowed in.
+	// Length is how many registers a string or bytes takes, two bytes in each.
+	Length int `toml:"length"`
+	// ByteOrder is where the bytes lie. The device's setting already flowed in where the point has several registers.
 	ByteOrder ByteOrder `toml:"byte_order"`
-	// A reading is raw * Scale + Offset, in Unit.
-	Scale  float64 `toml:"scale"`
-	Offset float64 `toml:"offset"`
-	Unit   string  `toml:"unit"`
-	// Writable admits set commands; Min and Max bound their values, in Unit, and are nil where there is no bound.
+	// Bit or Bits is the part of an unsigned number that the point is; both nil: all of it.
+	Bit  *int      `toml:"bit"`
+	Bits *BitRange `toml:"bits"`
+	// A reading is raw * Scale + Offset, in Unit, rounded to Decimals when it is not nil.
+	Scale    float64 `toml:"scale"`
+	Offset   float64 `toml:"offset"`
+	Decimals *int    `toml:"decimals"`
+	Unit     string  `toml:"unit"`
+	// Enum names the numbers, so that the value is text.
+	Enum Enum `toml:"enum"`
+	// Invalid are the numbers by which the device says that it has no value.
+	Invalid []Sentinel `toml:"invalid"`
+	// ValidMin and ValidMax bound good readings, in Unit, and are nil where there is no bound.
+	ValidMin *float64 `toml:"valid_min"`
+	ValidMax *float64 `toml:"valid_max"`
+	// Deadband is how far the value must move to be published, 0: at all; Heartbeat is how long it may then stay unpublished, 0: for ever.
+	// Without both each reading is published.
+	Deadband  float64       `toml:"deadband"`
+	Heartbeat time.Duration `toml:"heartbeat"`
+	// Interval is how often the point is read; 0: as often as its device.
+	Interval time.Duration `toml:"interval"`
+	// Writable admits set commands; Min and Max bound their values, in Unit, and are nil where there is no bound. Verify makes a command
+	// fail after which another value is read back.
 	Writable bool     `toml:"writable"`
 	Min      *float64 `toml:"min"`
 	Max      *float64 `toml:"max"`
+	Verify   bool     `toml:"verify"`
 }

@@ -85,6 +85,9 @@ func (d *decoder) value(path string, raw any, v reflect.Value) {
 	case *Secret:
 		d.secret(path, raw, p)
 		return
+	case selfDecoder:
+		p.decode(d, path, raw)
+		return
 	case enumerated:
 		d.enum(path, raw, p, v)
 		return
@@ -103,6 +106,11 @@ func (d *decoder) value(path string, raw any, v reflect.Value) {
 	default:
 		d.scalar(path, raw, v)
 	}
+}
+
+// selfDecoder is a type whose values have several forms in the file.
+type selfDecoder interface {
+	decode(d *decoder, path string, raw any)
 }
 
 func (d *decoder) scalar(path string, raw any, v reflect.Value) {
@@ -293,7 +301,8 @@ func (d *decoder) tables(path string, raw any) ([]table, bool) {
 // isTableType tells whether a type is written as a table, and not as one value.
 func isTableType(t reflect.Type) bool {
 	_, isText := reflect.New(t).Interface().(encoding.TextUnmarshaler)
-	return t.Kind() == reflect.Struct && t != reflect.TypeFor[Secret]() && !isText
+	_, isOwn := reflect.New(t).Interface().(selfDecoder)
+	return t.Kind() == reflect.Struct && t != reflect.TypeFor[Secret]() && !isText && !isOwn
 }
 
 // kindOf names the type of a TOML value for a sentence.

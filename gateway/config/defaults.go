@@ -95,13 +95,27 @@ func (c *Config) inherit() {
 		d := &c.Devices[i]
 		for j := range d.Points {
 			p, path := &d.Points[j], at(at("device", i)+".point", j)
-			if !c.src.has(path + ".byte_order") {
-				p.ByteOrder = d.ByteOrder
-			}
-			if !c.src.has(path+".type") && p.Address.Table.Bits() {
-				p.Type = TypeBool
-			}
+			p.inherit(d.ByteOrder, c.src.has(path+".type"), c.src.has(path+".byte_order"))
 		}
+	}
+}
+
+// inherit gives a point the type and the order that the file does not say. A device's order is of several registers, so it says nothing about
+// one of them, nor about text.
+func (p *Point) inherit(order ByteOrder, hasType, hasOrder bool) {
+	switch {
+	case hasType:
+	case p.Address.Table.Bits():
+		p.Type = TypeBool
+	case p.Bit != nil || p.Bits != nil:
+		p.Type = TypeUint16
+	}
+	switch {
+	case hasOrder:
+	case p.Type.text(), p.Type.size() > 0 && !p.Type.several():
+		p.ByteOrder = OrderAB
+	default:
+		p.ByteOrder = order
 	}
 }
 

@@ -135,20 +135,26 @@ const (
 func (Publish) names() []string  { return []string{"device", "points", "both"} }
 func (p Publish) String() string { return nameOf(p, uint8(p)) }
 
-// ByteOrder is the order in which the four bytes of a 32-bit value stand in its two registers; A is the highest.
+// ByteOrder is the order in which the bytes of a value stand in its registers; A is the highest.
 type ByteOrder uint8
 
-// The byte orders. Modbus itself fixes only the order within a register (AB); OrderABCD carries that on,
-// OrderCDAB has the words swapped, OrderBADC the bytes of each word, OrderDCBA both.
+// The byte orders. Modbus itself fixes only the order within a register (AB); of several registers OrderABCD carries that on,
+// OrderCDAB has the words reversed, OrderBADC the bytes of each word swapped, OrderDCBA both. OrderAB and OrderBA are of what has one
+// register, and of text.
 const (
 	OrderABCD ByteOrder = iota
 	OrderCDAB
 	OrderBADC
 	OrderDCBA
+	OrderAB
+	OrderBA
 )
 
-func (ByteOrder) names() []string  { return []string{"ABCD", "CDAB", "BADC", "DCBA"} }
+func (ByteOrder) names() []string  { return []string{"ABCD", "CDAB", "BADC", "DCBA", "AB", "BA"} }
 func (o ByteOrder) String() string { return nameOf(o, uint8(o)) }
+
+// single tells whether the order is of one register.
+func (o ByteOrder) single() bool { return o == OrderAB || o == OrderBA }
 
 // Type is how the bits of a point are read.
 type Type uint8
@@ -156,23 +162,56 @@ type Type uint8
 // The types of points.
 const (
 	TypeBool Type = iota + 1
+	TypeInt8
 	TypeInt16
-	TypeUint16
 	TypeInt32
+	TypeInt64
+	TypeUint8
+	TypeUint16
 	TypeUint32
+	TypeUint64
+	TypeFloat16
 	TypeFloat32
+	TypeFloat64
+	TypeBCD16
+	TypeBCD32
+	TypeString
+	TypeBytes
 )
 
 func (Type) names() []string {
-	return []string{"", "bool", "int16", "uint16", "int32", "uint32", "float32"}
+	return []string{
+		"", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+		"bcd16", "bcd32", "string", "bytes",
+	}
 }
 func (t Type) String() string { return nameOf(t, uint8(t)) }
 
-// Words returns how many registers (or, for a bool, coils) a value takes.
-func (t Type) Words() int {
+// size returns how many bits the number has; 0 for what is no number.
+func (t Type) size() int {
 	switch t {
-	case TypeInt32, TypeUint32, TypeFloat32:
-		return 2
+	case TypeInt8, TypeUint8:
+		return 8
+	case TypeInt16, TypeUint16, TypeFloat16, TypeBCD16:
+		return 16
+	case TypeInt32, TypeUint32, TypeFloat32, TypeBCD32:
+		return 32
+	case TypeInt64, TypeUint64, TypeFloat64:
+		return 64
 	}
-	return 1
+	return 0
 }
+
+// words returns how many registers (or, for a bool, coils) a value takes whose length its type says.
+func (t Type) words() int { return max(1, t.size()/16) }
+
+// text tells whether the point says how long it is.
+func (t Type) text() bool { return t == TypeString || t == TypeBytes }
+
+func (t Type) signed() bool   { return t >= TypeInt8 && t <= TypeInt64 }
+func (t Type) unsigned() bool { return t >= TypeUint8 && t <= TypeUint64 }
+func (t Type) float() bool    { return t >= TypeFloat16 && t <= TypeFloat64 }
+func (t Type) bcd() bool      { return t == TypeBCD16 || t == TypeBCD32 }
+
+// several tells whether the number lies in more than one register, so that their order matters.
+func (t Type) several() bool { return t.size() > 16 }

@@ -116,6 +116,9 @@ func (d Device) bytes() int {
 	n := deviceBytes
 	for _, p := range d.Points {
 		n += len(p.Name) + valueBytes
+		if p.Type.text() {
+			n += 2 * p.Length
+		}
 	}
 	return n
 }

@@ -124,6 +124,9 @@ func TestReferenceDefaultsAreTheCodes(t *testing.T) {
 		{"bus[1]", &Bus{}},
 		{"device[0]", &Device{}},
 		{"device[0].point[0]", &Point{}},
+		{"device[0].point[1]", &Point{}},
+		{"device[0].point[2]", &Point{}},
+		{"device[0].point[3]", &Point{}},
 	} {
 		list.member.(defaulter).setDefaults()
 		flatten(list.path, reflect.ValueOf(list.member).Elem(), defaults)
