@@ -14,13 +14,15 @@ LDFLAGS    = -s -w -X main.version=$(VERSION:v%=%)
 GOBUILD    = go build -trimpath -ldflags "$(LDFLAGS)"
 TOOL       = go tool -modfile=.ci/tools.mod
 TESTREPORT = go run ./.ci/testreport
+# The npm packages of the end-to-end tests.
+CLIENTS    = cmd/tidegate/e2e/testdata/clients
 # The go command looks into no folder whose name begins with a dot, so that ours is named.
 PACKAGES   = ./... ./.ci/testreport
 
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race check fuzz bench bench-peers e2e soak build-all $(PLATFORMS:%=build-%) clean
+.PHONY: help build demo test race check fuzz bench bench-peers e2e e2e-clients clients soak build-all $(PLATFORMS:%=build-%) clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +43,13 @@ race: ## run the tests under the race detector (needs gcc), without the end-to-e
 
 e2e: ## run only the end-to-end tests, showing all they say
 	go test -count=1 -v -timeout=20m $(TESTFLAGS) ./cmd/tidegate/e2e/...
+
+e2e-clients: clients ## run only the tests with other people's MQTT clients, showing all they say
+	go test -count=1 -v -timeout=10m -run='^TestClient' $(TESTFLAGS) ./cmd/tidegate/e2e
+
+clients: ## install the npm packages of those tests, if there is npm
+	@if command -v npm >/dev/null; then npm --prefix $(CLIENTS) ci --no-progress --loglevel=error; \
+	else echo "npm is not installed: the tests of JavaScript clients are skipped"; fi
 
 soak: ## cut the power SOAK (100) times and kill twice as often, below a busy gateway, and count what is lost
 	TIDEGATE_SOAK=$(SOAK) go test -count=1 -v -timeout=0 -run='TestPowerCut|TestKillLoop' $(TESTFLAGS) ./cmd/tidegate/e2e

@@ -9,4 +9,6 @@
 //
 // With TIDEGATE_BACKLOG=10000000 the backlog that must take no memory has ten million records instead of some thousand. That takes about twenty
 // minutes, a -timeout to match, and 3 GB of disk.
+//
+// TestClients drives client libraries through programs in testdata/clients; make clients installs the npm packages that they need.
 package e2e

@@ -31,7 +31,13 @@ type process struct {
 // start starts a program; it is killed at the end of the test if it still runs.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
+	return startCommand(t, name, exec.Command(args[0], args[1:]...))
+}
+
+// startCommand is start for a command with more to it than arguments.
+func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, name: name, cmd: cmd, ended: make(chan struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	out, in, err := os.Pipe()
 	if err != nil {
