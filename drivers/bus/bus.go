@@ -160,6 +160,9 @@ func (b *Bus) Exchange(ctx context.Context, c Conversation) (answer []byte, err 
 		return nil, err
 	}
 	start := time.Now()
+	if b.line {
+		defer sharpen()()
+	}
 	answer, err = b.converse(ctx, c)
 	b.busy.Add(int64(time.Since(start)))
 	if err != nil {

@@ -45,8 +45,8 @@ def main():
         context_tls.load_cert_chain(sys.argv[4], sys.argv[5])
         StartTlsServer(framer=ModbusSocketFramer, address=(where, number), sslctx=context_tls, **common)
     else:
-        framer, bits = (ModbusAsciiFramer, 7) if kind == "ascii" else (ModbusRtuFramer, 8)
-        StartSerialServer(framer=framer, port=where, baudrate=number, bytesize=bits, timeout=0.005, ignore_missing_slaves=True, **common)
+        framer = ModbusAsciiFramer if kind == "ascii" else ModbusRtuFramer
+        StartSerialServer(framer=framer, port=where, baudrate=number, timeout=0.005, ignore_missing_slaves=True, **common)
 
 
 main()
