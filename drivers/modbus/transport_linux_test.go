@@ -138,7 +138,9 @@ func TestIdentifyPeer(t *testing.T) {
 
 // speakASCII puts conversations into ASCII frames of unit 17, as hexadecimal of their characters.
 func speakASCII(t *testing.T, ops []bustest.IO) []bustest.IO {
-	return speak(ops, func(_ int, pdu string) string { return fmt.Sprintf("%x", ascii(t, "11"+strings.ReplaceAll(pdu, " ", ""))) })
+	return speak(ops, func(_ int, pdu string) string {
+		return fmt.Sprintf("%x", ascii(t, "11"+strings.ReplaceAll(pdu, " ", "")))
+	})
 }
 
 // ascii makes a frame of unit and protocol data unit.
