@@ -23,14 +23,17 @@ type client struct {
 	unit    byte
 	unitGap time.Duration
 	mixup   mixup
-	lacks   map[lack]bool // functions that units have refused, until the bus is lost
+	// inFlight bounds the requests under way, and ahead is what those brought whose turn has not come.
+	inFlight int
+	ahead    []ahead
+	lacks    map[lack]bool // functions that units have refused, until the bus is lost
 
 	requests, timeouts, errors, exceptions atomic.Uint64
 }
 
 func newClient(b *bus.Bus, o Options) *client {
 	f := newFraming(o)
-	c := &client{bus: b, framing: f, unitGap: o.UnitGap}
+	c := &client{bus: b, framing: f, unitGap: o.UnitGap, inFlight: o.MaxInFlight}
 	if o.Bus.Port == "" {
 		c.mixup = newMixup(f, o.Bus.Network)
 	}
@@ -67,6 +70,7 @@ type call struct {
 // do holds one conversation and returns the data of the answer, which lies in the bus's memory until the next one. Its errors are those
 // of the context, or a *failure.
 func (c *client) do(ctx context.Context, call call) ([]byte, error) {
+	c.stale(call.request)
 	if c.mixup.due(call) {
 		return nil, c.probe(ctx, call)
 	}

@@ -116,7 +116,7 @@ func (d *Driver) Poll(ctx context.Context, device, step int, readings []gateway.
 	}
 	b := dev.pending[0]
 	dev.pending = dev.pending[1:]
-	data, err := d.read(ctx, dev, newRead(b.at(), b.count))
+	data, err := d.fetch(ctx, dev, step, newRead(b.at(), b.count))
 	var failed *failure
 	switch {
 	case err == nil:

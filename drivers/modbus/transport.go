@@ -72,6 +72,8 @@ func (o Options) checkFraming() error {
 	switch n := o.MaxInFlight; {
 	case n < 0 || n > maxInFlight:
 		errs = append(errs, fmt.Errorf("max in flight %d is outside 1 to %d", n, maxInFlight))
+	case n > 1 && o.Bus.Network == bus.NetworkUDP:
+		errs = append(errs, fmt.Errorf("max in flight %d: each datagram is one frame, and udp carries one at a time here", n))
 	case n > 1 && framing != FramingTCP:
 		errs = append(errs, fmt.Errorf("max in flight %d: answers in %v frames do not tell which request they are to", n, framing))
 	}

@@ -59,10 +59,11 @@ func article(t Transport) string {
 func (c *checker) inFlight(path string, b Bus) {
 	where := join(path, "max_in_flight")
 	within(c, where, b.MaxInFlight, 1, maxInFlight)
-	if b.MaxInFlight > 1 && !b.Transport.Tagged() && !c.out.failed[where] {
-		c.fail(where, b.MaxInFlight, fmt.Sprintf("answers on %s %v bus do not tell which request they are to", article(b.Transport), b.Transport),
-			"remove it: such a line carries one request at a time")
+	if b.MaxInFlight <= 1 || c.out.failed[where] || b.Transport == TransportTCP || b.Transport == TransportTLS {
+		return
 	}
+	c.fail(where, b.MaxInFlight, fmt.Sprintf("%s %v bus carries one request at a time", article(b.Transport), b.Transport),
+		"remove it; tcp and tls can carry several")
 }
 
 // busTLS checks [bus.tls] and the files that it names.

@@ -13,13 +13,13 @@ name = "udp"
 transport = "udp"
 endpoint = "10.0.0.5:502"
 idle_close = "5s"
-max_in_flight = 4
 unit_gap = "20ms"
 
 [[bus]]
 name = "tls"
 transport = "tls"
 endpoint = "10.0.0.5:802"
+max_in_flight = 4
 tls = { ca_file = "certs/cloud-ca.pem", cert_file = "certs/gateway.pem", key_file = "certs/gateway-key.pem", server_name = "m", min_version = "1.3" }
 
 [[bus]]
@@ -53,10 +53,10 @@ unit_id = 1
 gap = "30ms"
 `+"point = [{ name = \"p\", address = \"holding:0\", type = \"uint16\" }]\n")
 	b := cfg.Buses
-	if b[0].Transport != TransportUDP || b[0].IdleClose != 5*time.Second || b[0].MaxInFlight != 4 || b[0].UnitGap != 20*time.Millisecond {
+	if b[0].Transport != TransportUDP || b[0].IdleClose != 5*time.Second || b[0].MaxInFlight != 1 || b[0].UnitGap != 20*time.Millisecond {
 		t.Errorf("udp: %+v", b[0])
 	}
-	if tls := b[1].TLS; tls.ServerName != "m" || tls.MinVersion != TLS13 || tls.CAFile != "testdata/certs/cloud-ca.pem" || tls.KeyFile != "testdata/certs/gateway-key.pem" {
+	if tls := b[1].TLS; b[1].MaxInFlight != 4 || tls.ServerName != "m" || tls.MinVersion != TLS13 || tls.CAFile != "testdata/certs/cloud-ca.pem" || tls.KeyFile != "testdata/certs/gateway-key.pem" {
 		t.Errorf("tls: %+v", tls)
 	}
 	want := RS485{Mode: RS485GPIO, Chip: "/dev/gpiochip0", DelayBefore: time.Millisecond, DelayAfter: 2 * time.Millisecond}
