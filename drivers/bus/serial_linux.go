@@ -143,7 +143,7 @@ func (l *serialLink) read(ctx context.Context, p []byte, deadline time.Time) (in
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return 0, readReason(err)
-		case left == 0:
+		case !deadline.After(time.Now()): // it was looked at until now
 			return 0, errTimeout
 		}
 	}
