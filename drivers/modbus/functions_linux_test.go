@@ -84,10 +84,16 @@ func playRTU(t *testing.T, ops []bustest.IO) *Driver {
 // A device that knows only the functions for several values is found out once.
 func TestWriteSeveralInsteadOfOne(t *testing.T) {
 	d := playRTU(t, []bustest.IO{
-		{W: "06 0003 0007", R: "86 01"}, {W: "10 0003 0001 02 0007", R: "10 0003 0001"}, {W: "03 0003 0001", R: "03 02 0007"},
-		{W: "10 0003 0001 02 0008", R: "10 0003 0001"}, {W: "03 0003 0001", R: "03 02 0008"},
-		{W: "05 0005 ff00", R: "85 01"}, {W: "0f 0005 0001 01 01", R: "0f 0005 0001"}, {W: "01 0005 0001", R: "01 01 01"},
-		{W: "0f 0005 0001 01 00", R: "0f 0005 0001"}, {W: "01 0005 0001", R: "01 01 00"},
+		{W: "06 0003 0007", R: "86 01"},
+		{W: "10 0003 0001 02 0007", R: "10 0003 0001"},
+		{W: "03 0003 0001", R: "03 02 0007"},
+		{W: "10 0003 0001 02 0008", R: "10 0003 0001"},
+		{W: "03 0003 0001", R: "03 02 0008"},
+		{W: "05 0005 ff00", R: "85 01"},
+		{W: "0f 0005 0001 01 01", R: "0f 0005 0001"},
+		{W: "01 0005 0001", R: "01 01 01"},
+		{W: "0f 0005 0001 01 00", R: "0f 0005 0001"},
+		{W: "01 0005 0001", R: "01 01 00"},
 	})
 	for i, v := range []gateway.Value{gateway.Uint(7), gateway.Uint(8), gateway.Bool(true), gateway.Bool(false)} {
 		if r, err := d.Write(t.Context(), 0, i/2, v); err != nil || r.Value != v {
@@ -99,9 +105,11 @@ func TestWriteSeveralInsteadOfOne(t *testing.T) {
 // A device that refuses both is asked for the first again: nothing was learnt about it. Another exception is no reason to try the other.
 func TestWriteRefused(t *testing.T) {
 	d := playRTU(t, []bustest.IO{
-		{W: "06 0003 0007", R: "86 01"}, {W: "10 0003 0001 02 0007", R: "90 01"},
+		{W: "06 0003 0007", R: "86 01"},
+		{W: "10 0003 0001 02 0007", R: "90 01"},
 		{W: "06 0003 0007", R: "86 04"},
-		{W: "06 0003 0007", R: "86 01"}, {W: "10 0003 0001 02 0007", R: "90 02"},
+		{W: "06 0003 0007", R: "86 01"},
+		{W: "10 0003 0001 02 0007", R: "90 02"},
 	})
 	for _, want := range []byte{1, 4, 2} {
 		_, err := d.Write(t.Context(), 0, 0, gateway.Uint(7))
@@ -115,8 +123,11 @@ func TestWriteRefused(t *testing.T) {
 func TestPutBits(t *testing.T) {
 	d := playRTU(t, []bustest.IO{
 		{W: "16 0003 fff0 0005", R: "16 0003 fff0 0005"},
-		{W: "16 0003 fff0 0005", R: "96 01"}, {W: "03 0003 0001", R: "03 02 12ff"}, {W: "06 0003 12f5", R: "06 0003 12f5"},
-		{W: "03 0003 0001", R: "03 02 0000"}, {W: "06 0003 0005", R: "06 0003 0005"},
+		{W: "16 0003 fff0 0005", R: "96 01"},
+		{W: "03 0003 0001", R: "03 02 12ff"},
+		{W: "06 0003 12f5", R: "06 0003 12f5"},
+		{W: "03 0003 0001", R: "03 02 0000"},
+		{W: "06 0003 0005", R: "06 0003 0005"},
 	})
 	for range 3 {
 		if err := d.client.putBits(t.Context(), d.devices[0].call(request{}), 3, 0xFFF0, 0x0005); err != nil {
