@@ -89,8 +89,8 @@ func TestIdleClose(t *testing.T) {
 			mustExchange(t, b, ask("?", "yes"), "yes")
 			<-time.After(4 * time.Second)
 		}
-		if len(links) != 1 || links[0].closed {
-			t.Fatalf("%d connections, first closed %v, want one that stays", len(links), links[0].closed)
+		if len(links) != 1 || !b.Stats().Open {
+			t.Fatalf("%d connections, open: %v, want one that stays", len(links), b.Stats().Open)
 		}
 		<-time.After(1001 * time.Millisecond)
 		synctest.Wait()
@@ -118,7 +118,7 @@ func TestIdleCloseWaitsForConversations(t *testing.T) {
 		mustExchange(t, b, ask("?", "yes"), "yes")
 		l.answer = func([]byte) { time.AfterFunc(900*time.Millisecond, func() { l.in <- []byte("yes") }) }
 		mustExchange(t, b, ask("?", "yes"), "yes")
-		if l.closed {
+		if !b.Stats().Open {
 			t.Error("closed under a conversation")
 		}
 		<-time.After(101 * time.Millisecond)

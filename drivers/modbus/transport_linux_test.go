@@ -171,8 +171,8 @@ func TestConversationOnEachTransport(t *testing.T) {
 	})
 }
 
-// relay passes what comes at an endpoint of one kind on to a simulated device of another, as a device server does.
-func relay(t *testing.T, kind string, units map[byte]*sim.Unit) Options {
+// behindServer passes what comes at an endpoint of one kind on to a simulated device of another, as a device server does.
+func behindServer(t *testing.T, kind string, units map[byte]*sim.Unit) Options {
 	t.Helper()
 	switch kind {
 	case "UDP":
@@ -231,7 +231,7 @@ func TestFaultsOnEachTransport(t *testing.T) {
 			t.Run(tc.name+kind, func(t *testing.T) {
 				t.Parallel()
 				s := &site{t: t, unit: sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}, {First: 50, Count: 10}}})}
-				o := relay(t, kind, map[byte]*sim.Unit{1: s.unit})
+				o := behindServer(t, kind, map[byte]*sim.Unit{1: s.unit})
 				o.Devices = []Device{{Name: "d", Points: holding(0, 1, 50, 51), Timeout: patience}}
 				s.driver = newTestDriver(t, o)
 				s.recovers()
@@ -259,7 +259,7 @@ func TestMixedUpFramings(t *testing.T) {
 		options    func(t *testing.T) Options
 	}{
 		{"RTUBehindTCP", `set transport = "rtu-over-tcp"`, func(t *testing.T) Options {
-			o := relay(t, "RTUOverTCP", units)
+			o := behindServer(t, "RTUOverTCP", units)
 			o.Framing = FramingTCP
 			return o
 		}},
