@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,11 +17,22 @@ import (
 type Options struct {
 	Port string // device node of a serial port
 	Mode Mode   // of the serial port
+	// RS485 says who switches the transmitter of an RS-485 line; the zero value leaves that to the adapter.
+	RS485 RS485
 
-	Endpoint    string        // host:port of a TCP server
-	DialTimeout time.Duration // for the TCP connection; 0 means 3 s
+	Endpoint    string        // host:port of a network server
+	Network     Network       // what leads to the endpoint
+	TLS         *tls.Config   // for NetworkTLS; nil trusts what the system trusts. A name to check is taken from Endpoint when it has none
+	DialTimeout time.Duration // for the connection; 0 means 3 s
+
+	// Marked says that each frame carries a mark at its beginning and its end, so that a serial line needs no silence of t3.5 between them.
+	Marked bool
+	// Untagged says that an answer over a network carries nothing that tells it from a late one: what has come in before a request is
+	// thrown away, as on a serial line.
+	Untagged bool
 
 	Gap          time.Duration // silence between conversations, when longer than the t3.5 of a serial line
+	IdleClose    time.Duration // a network connection that was not used for so long is closed; 0 keeps it
 	ConnectDelay time.Duration // between opening and the first request
 	ReopenMin    time.Duration // backoff after the first failure to open; 0 means 100 ms
 	ReopenMax    time.Duration // longest backoff; 0 means 5 s
@@ -44,12 +56,14 @@ func (o Options) check() error {
 	switch {
 	case (o.Port == "") == (o.Endpoint == ""):
 		return errors.New("a bus needs either a serial port or a network endpoint")
-	case o.Gap < 0 || o.ConnectDelay < 0 || o.DialTimeout < 0 || o.ReopenMin < 0 || o.ReopenMax < 0:
+	case o.Gap < 0 || o.ConnectDelay < 0 || o.DialTimeout < 0 || o.ReopenMin < 0 || o.ReopenMax < 0 || o.IdleClose < 0:
 		return errors.New("a duration of the bus is negative")
 	case o.Port != "":
-		if err := o.Mode.check(); err != nil {
+		if err := errors.Join(o.Mode.check(), o.RS485.check()); err != nil {
 			return fmt.Errorf("port %s: %w", o.Port, err)
 		}
+	case o.Network > NetworkUDP:
+		return fmt.Errorf("endpoint %s: %v is not known", o.Endpoint, o.Network)
 	}
 	return nil
 }
@@ -74,11 +88,16 @@ type Bus struct {
 	opts  Options
 	where string // for errors: the port or the endpoint
 	line  bool   // a serial line: silences are kept, and a timeout does not close it
-	dial  func(context.Context) (link, error)
+	// datagrams says that what comes is cut into frames already: none is a part of the one before.
+	datagrams bool
+	dial      func(context.Context) (link, error)
 
 	turn chan struct{} // holds a token while a conversation takes place; guards what follows
 	link link          // nil while closed
 	last time.Time     // end of the last character on the line
+	hold time.Time     // until when a broadcast is being carried out
+	used time.Time     // end of the last conversation
+	idle *time.Timer   // closes an unused connection; nil while there is none
 	// proven is set by the first answer on an open link: it worked, so the first reopening need not wait.
 	proven  bool
 	sent    bool // the request of this conversation, at least in part
@@ -111,11 +130,11 @@ func New(o Options) (*Bus, error) {
 	b := &Bus{opts: o, turn: make(chan struct{}, 1)}
 	if o.Port != "" {
 		b.where, b.line = o.Port, true
-		b.dial = newSerialOpener(o.Port, o.Mode)
+		b.dial = newSerialOpener(o.Port, o.Mode, o.RS485)
 		return b, nil
 	}
-	b.where = o.Endpoint
-	b.dial = newDialer(o.Endpoint, o.DialTimeout)
+	b.where, b.datagrams = o.Endpoint, o.Network == NetworkUDP
+	b.dial = newDialer(o)
 	return b, nil
 }
 
@@ -135,12 +154,15 @@ func (b *Bus) Exchange(ctx context.Context, c Conversation) (answer []byte, err 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-b.turn }()
+	defer func() { b.rest(); <-b.turn }()
 	defer b.contain(&err)
 	if err := b.ensureOpen(ctx); err != nil {
 		return nil, err
 	}
 	start := time.Now()
+	if b.line {
+		defer sharpen()()
+	}
 	answer, err = b.converse(ctx, c)
 	b.busy.Add(int64(time.Since(start)))
 	if err != nil {
@@ -157,6 +179,9 @@ func (b *Bus) Close() (err error) {
 	defer func() { <-b.turn }()
 	defer b.contain(&err)
 	b.fails, b.retryAt = 0, time.Time{}
+	if b.idle != nil {
+		b.idle.Stop()
+	}
 	if err := b.drop(); err != nil {
 		return fmt.Errorf("close %s: %w", b.where, err)
 	}

@@ -17,7 +17,10 @@ type Conversation struct {
 	// NotBefore is when the request may be sent at the earliest. Until then a serial line is listened to, and what comes is
 	// thrown away: the way to let the late answer of an earlier request pass.
 	NotBefore time.Time
-	Find      Framer
+	Gap       time.Duration // silence before this request, when longer than that of the bus
+	// Find recognises the answer. Without it nobody answers: the request is a broadcast, and nothing else is sent until Timeout has
+	// passed, which the devices need to carry it out.
+	Find Framer
 }
 
 // Framer looks for the answer in what was received since the request was sent. It is called with nothing at first, then whenever more
@@ -48,6 +51,10 @@ func (b *Bus) converse(ctx context.Context, c Conversation) ([]byte, error) {
 		return nil, b.lost("send to", err)
 	}
 	b.last = time.Now().Add(b.wire(len(c.Request)))
+	if c.Find == nil {
+		b.hold = b.last.Add(c.Timeout)
+		return nil, nil
+	}
 	return b.receive(ctx, c, b.last.Add(c.Timeout+b.wire(c.Expect)))
 }
 
@@ -61,7 +68,7 @@ func (b *Bus) wire(n int) time.Duration {
 
 // silence returns how long the line must have been silent before a request.
 func (b *Bus) silence() time.Duration {
-	if !b.line {
+	if !b.line || b.opts.Marked {
 		return b.opts.Gap
 	}
 	return max(b.opts.Mode.Silence(), b.opts.Gap)
@@ -69,13 +76,13 @@ func (b *Bus) silence() time.Duration {
 
 // quiet waits for the silence that comes before a request.
 func (b *Bus) quiet(ctx context.Context, c Conversation) error {
-	if !b.line {
-		return b.link.pause(ctx, time.Until(later(b.last.Add(b.silence()), c.NotBefore)))
+	silence, notBefore := max(b.silence(), c.Gap), later(c.NotBefore, b.hold)
+	if !b.line && !b.opts.Untagged {
+		return b.link.pause(ctx, time.Until(later(b.last.Add(silence), notBefore)))
 	}
-	start := time.Now()
-	limit := later(start, c.NotBefore).Add(b.silence() + max(c.Timeout, settle))
+	limit := later(time.Now(), notBefore).Add(silence + max(c.Timeout, settle))
 	for {
-		n, err := b.link.read(ctx, b.buf[:], later(b.last.Add(b.silence()), c.NotBefore))
+		n, err := b.link.read(ctx, b.buf[:], later(b.last.Add(silence), notBefore))
 		if errors.Is(err, errTimeout) {
 			return nil
 		}
@@ -99,7 +106,9 @@ func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) (
 		if found.Frame != nil {
 			return found.Frame, nil
 		}
-		n = b.forget(n, found.Skip)
+		if n = b.forget(n, found.Skip); b.datagrams {
+			n = 0 // what follows in the next one is no part of this
+		}
 		limit := deadline
 		if found.Damaged {
 			limit = earlier(deadline, b.last.Add(b.silence()+settle))

@@ -12,11 +12,19 @@
 // speaker sends is thrown away and starts the silence anew. While an answer comes in, the bus sleeps for the characters that are
 // still missing, and reads them at once.
 //
+// Frames that carry marks of their own ([Options].Marked) need none of that, and over a network the silences are the other side's business.
+// What gap a request needs beyond them is part of its [Conversation].
+//
+// # RS-485
+//
+// The transmitter of a two-wire line is switched by the adapter, or as [RS485] says: by the driver of the UART through a descriptor of our own,
+// by the RTS line, or by a GPIO line through the kernel's character device. Nothing of that is tried unasked.
+//
 // # Errors
 //
 // Exchange returns a [*ReplyError] when the port works but no valid answer came, an [*OfflineError] when the port or connection
 // is not there or was lost, a [*PanicError] for a panic that was caught, the Framer's own error, or the context's. A network
-// connection is closed after each of them, because a late answer would meet the next request; a serial port stays open
+// connection (a datagram socket too) is closed after each of them, because a late answer would meet the next request; a serial port stays open
 // after a ReplyError and throws away what comes late.
 //
 // # Pitfalls of the serial library

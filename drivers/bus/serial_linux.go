@@ -23,13 +23,14 @@ const openAttempts = 3
 type serialOpener struct {
 	path    string
 	mode    Mode
+	rs485   RS485
 	reserve reserve
 	open    func(string, *serial.Mode) (serial.Port, error)
 }
 
 // newSerialOpener returns a function that opens the port at path.
-func newSerialOpener(path string, mode Mode) func(context.Context) (link, error) {
-	o := &serialOpener{path: path, mode: mode, open: serial.Open}
+func newSerialOpener(path string, mode Mode, rs485 RS485) func(context.Context) (link, error) {
+	o := &serialOpener{path: path, mode: mode, rs485: rs485, open: serial.Open}
 	return func(context.Context) (link, error) {
 		l, err := o.openLink()
 		if err != nil {
@@ -48,13 +49,20 @@ func (o *serialOpener) openLink() (*serialLink, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.rs485.Mode == RS485Kernel {
+		if err := switchByKernel(node, o.rs485); err != nil {
+			_ = node.Close()
+			return nil, err
+		}
+	}
 	port, err := o.openPort()
 	if err != nil {
 		_ = node.Close()
 		return nil, err
 	}
-	l := &serialLink{port: port, node: node, freed: o.reserve.fill}
-	if err := errors.Join(checkSpeed(node, o.mode.Baud), l.purge()); err != nil {
+	l := &serialLink{port: port, node: node, mode: o.mode, freed: o.reserve.fill}
+	l.transmitter, err = newTransmitter(o.rs485, port)
+	if err := errors.Join(err, checkSpeed(node, o.mode.Baud), l.purge()); err != nil {
 		_ = l.close()
 		return nil, err
 	}
@@ -110,6 +118,9 @@ type serialLink struct {
 	port  serial.Port
 	node  *os.File // our own descriptor of the node, which holds the lock
 	freed func()   // called when the descriptors are free again; may be nil
+	mode  Mode
+	// transmitter is switched for each request; nil when the adapter or the kernel does that.
+	transmitter *transmitter
 }
 
 // read turns the library's silent timeout (0, nil) into errTimeout, and repeats what a signal interrupted.
@@ -132,7 +143,7 @@ func (l *serialLink) read(ctx context.Context, p []byte, deadline time.Time) (in
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return 0, readReason(err)
-		case left == 0:
+		case !deadline.After(time.Now()): // it was looked at until now
 			return 0, errTimeout
 		}
 	}
@@ -141,6 +152,13 @@ func (l *serialLink) read(ctx context.Context, p []byte, deadline time.Time) (in
 // write sends all of p: the library's Write may send a part, and fails when a signal interrupts it. There is no deadline to set; what
 // a conversation sends fits into the kernel's buffer, which purge empties after each failure, so that it does not block.
 func (l *serialLink) write(p []byte, _ time.Time) error {
+	if l.port != nil && l.transmitter != nil {
+		return l.transmit(p)
+	}
+	return l.send(p)
+}
+
+func (l *serialLink) send(p []byte) error {
 	for len(p) > 0 {
 		if l.port == nil {
 			return errClosed
@@ -197,6 +215,9 @@ func (l *serialLink) close() error {
 	}
 	port, node := l.port, l.node
 	l.port, l.node = nil, nil
+	if l.transmitter != nil {
+		l.transmitter.close()
+	}
 	_ = port.ResetOutputBuffer() // closing a real UART waits for what is unsent, up to 30 s
 	err := errors.Join(port.Close(), node.Close())
 	if l.freed != nil {

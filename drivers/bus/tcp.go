@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,18 +15,6 @@ import (
 // keepAlive finds a peer that vanished while nothing was asked of it: after 15 s of idleness, three probes 5 s apart.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// newDialer returns a function that connects to endpoint.
-func newDialer(endpoint string, timeout time.Duration) func(context.Context) (link, error) {
-	d := &net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}
-	return func(ctx context.Context) (link, error) {
-		conn, err := d.DialContext(ctx, "tcp", endpoint)
-		if err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", endpoint, dialReason(err))
-		}
-		return &tcpLink{conn: conn}, nil
-	}
-}
-
 // dialReason says in words what a failed connection means at the other end.
 func dialReason(err error) error {
 	var timeout net.Error
@@ -34,6 +23,8 @@ func dialReason(err error) error {
 		return fmt.Errorf("%w: the host is there but nothing listens on this port", syscall.ECONNREFUSED)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return fmt.Errorf("%w: is the device switched on and in this network?", err)
+	case certificateReason(err) != nil:
+		return certificateReason(err)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return errors.New("no answer to the connection request: is the device switched on, does a firewall stand between?")
 	}
@@ -52,6 +43,8 @@ func connReason(err error) error {
 		return errTimeout
 	case errors.Is(err, io.EOF):
 		return errors.New("the device closed the connection")
+	case errors.Is(err, syscall.ECONNREFUSED): // a datagram came back
+		return fmt.Errorf("%w: the host is there but nothing listens on this port", syscall.ECONNREFUSED)
 	case errors.As(err, &op):
 		return op.Err
 	}
@@ -68,6 +61,9 @@ func (l *tcpLink) read(ctx context.Context, p []byte, deadline time.Time) (int, 
 	conn := l.conn
 	if conn == nil {
 		return 0, errClosed
+	}
+	if _, secured := conn.(*tls.Conn); !secured && !deadline.After(time.Now()) {
+		return l.take(p)
 	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return 0, err
@@ -99,17 +95,51 @@ func (l *tcpLink) purge() error { return nil }
 // standing looks for the end of the stream without taking data, so that a connection which the device closed while idle is
 // replaced before a request is lost on it.
 func (l *tcpLink) standing() bool {
-	conn, ok := l.conn.(syscall.Conn)
-	if !ok {
-		return l.conn != nil
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	if l.conn == nil {
 		return false
 	}
-	up := false
-	err = raw.Control(func(fd uintptr) { up = peek(int(fd)) })
-	return err == nil && up
+	waiting, up := 0, true
+	if err := l.control(func(fd uintptr) { waiting, up = peek(int(fd)) }); err != nil {
+		return false
+	}
+	if secured, ok := l.conn.(*tls.Conn); ok && waiting > 0 {
+		return l.alive(secured)
+	}
+	return up
+}
+
+// take returns what has arrived without waiting for more. A net.Conn with a deadline in the past would not look.
+func (l *tcpLink) take(p []byte) (n int, err error) {
+	err = syscall.EAGAIN
+	cerr := l.control(func(fd uintptr) { n, _, err = syscall.Recvfrom(int(fd), p, syscall.MSG_DONTWAIT) })
+	switch {
+	case cerr != nil:
+		return 0, connReason(cerr)
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return 0, errTimeout
+	case err != nil:
+		return 0, connReason(err)
+	case n == 0 && len(p) > 0:
+		return 0, connReason(io.EOF)
+	}
+	return n, nil
+}
+
+// control calls f with the descriptor below all layers.
+func (l *tcpLink) control(f func(fd uintptr)) error {
+	conn := l.conn
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil // a connection without descriptor, in a test
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(f)
 }
 
 func (l *tcpLink) close() error {
@@ -121,14 +151,14 @@ func (l *tcpLink) close() error {
 	return conn.Close()
 }
 
-// peek reports whether the stream of fd goes on.
-func peek(fd int) bool {
+// peek returns how many bytes wait on fd, at most 1, and whether its stream goes on.
+func peek(fd int) (waiting int, up bool) {
 	var b [1]byte
 	n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	if err != nil {
-		return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+		return 0, errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 	}
-	return n > 0
+	return n, n > 0
 }
 
 // pause waits for d or until ctx ends.

@@ -27,6 +27,7 @@ type device struct {
 	unit    byte
 	timeout time.Duration
 	retries int
+	gap     time.Duration
 	points  []Point
 	codecs  []*codec
 	planned []*block // as New made them
@@ -41,22 +42,15 @@ func New(o Options) (*Driver, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	b, err := bus.New(o.Bus)
+	b, err := bus.New(o.line())
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: &client{bus: b, framing: newFraming(o.Bus)}}
+	d := &Driver{name: o.Name, client: newClient(b, o)}
 	for _, dev := range o.Devices {
 		d.devices = append(d.devices, newDevice(dev, o))
 	}
 	return d, nil
-}
-
-func newFraming(o bus.Options) framing {
-	if o.Port != "" {
-		return newRTUFraming()
-	}
-	return newTCPFraming()
 }
 
 func newDevice(d Device, o Options) *device {
@@ -66,6 +60,7 @@ func newDevice(d Device, o Options) *device {
 		unit:    d.Unit,
 		timeout: cmp.Or(d.Timeout, time.Second),
 		retries: d.Retries,
+		gap:     d.Gap,
 		points:  slices.Clone(d.Points),
 		planned: plan(d.Points, maxGap, maxCount),
 	}
@@ -121,7 +116,7 @@ func (d *Driver) Poll(ctx context.Context, device, step int, readings []gateway.
 	}
 	b := dev.pending[0]
 	dev.pending = dev.pending[1:]
-	data, err := d.read(ctx, dev, newRead(b.at(), b.count))
+	data, err := d.fetch(ctx, dev, step, newRead(b.at(), b.count))
 	var failed *failure
 	switch {
 	case err == nil:
@@ -139,7 +134,7 @@ func (d *Driver) Poll(ctx context.Context, device, step int, readings []gateway.
 
 // read asks until there is an answer, or the retries are used up.
 func (d *Driver) read(ctx context.Context, dev *device, q request) ([]byte, error) {
-	c := call{unit: dev.unit, request: q, timeout: dev.timeout}
+	c := dev.call(q)
 	for try := 0; ; try++ {
 		data, err := d.client.do(ctx, c)
 		var exception *Error

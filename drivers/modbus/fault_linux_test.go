@@ -86,7 +86,8 @@ func TestFaults(t *testing.T) {
 		{"NoiseBehind", sim.GarbageAfter(0xFF, 0x00), "", ""},
 		{"CopyBehind", sim.GarbageAfter(raw(t, "| 01 03 04 00 63 00 63 crc")...), "", ""},
 		{"WrongUnit", sim.WrongUnit(9), "<frame>", "<frame>"},
-		{"UnitZero", sim.WrongUnit(0), "<frame>", "<frame>"},
+		{"UnitZero", sim.WrongUnit(0), "", "<frame>"}, // as gateways do; the transaction id tells whose answer it is
+		{"Unit255", sim.WrongUnit(255), "", "<frame>"},
 		{"WrongFunction", sim.WrongFunction(4), "<frame>", "<frame>"},
 		{"Short", sim.ShortAnswer(1), "<frame>", "<frame>"},
 		{"CRC", sim.BadCRC(), "", "<crc>"},
@@ -124,7 +125,7 @@ func TestFaults(t *testing.T) {
 // nobody reports whether a fault looks as if the device were not there. On a serial line an answer of another unit is just that; a TCP
 // connection has one at its other end that answered.
 func nobody(kind, bad, name string) bool {
-	foreign := kind == "RTU" && (name == "WrongUnit" || name == "UnitZero")
+	foreign := kind != "TCP" && (name == "WrongUnit" || name == "UnitZero" || name == "Unit255")
 	return bad == "<timeout>" || bad == "<offline>" || foreign
 }
 

@@ -14,8 +14,10 @@ type framing interface {
 	reply(frame []byte, q request) reply
 	// decode takes an answer apart that reply has found.
 	decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error)
-	// overhead is how many bytes a frame has beyond its protocol data unit.
-	overhead() int
+	// expect is how many bytes the frame of the right answer usually has.
+	expect(q request) int
+	// tagged reports whether an answer carries the id of its request, so that a late one cannot be taken for a new one.
+	tagged() bool
 }
 
 // reply recognises one answer.
@@ -54,10 +56,17 @@ func (f *rtuFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, err
 	return pdu, nil
 }
 
-func (f *rtuFraming) overhead() int { return 3 }
+func (f *rtuFraming) expect(q request) int { return rtuOverhead + q.answerSize() }
+func (f *rtuFraming) tagged() bool         { return false }
+
+// rtuOverhead is what an RTU frame has beyond its protocol data unit: unit and check sum.
+const rtuOverhead = 3
 
 // tcpFraming is the frame of Modbus TCP: the MBAP header and the data unit (Modbus Messaging on TCP/IP V1.0b, 3.1.3).
-type tcpFraming struct{ packager *modbus.TCPClientHandler }
+type tcpFraming struct {
+	packager  *modbus.TCPClientHandler
+	datagrams bool // each frame comes by itself, and what is none is no reason to give up
+}
 
 func newTCPFraming() *tcpFraming { return &tcpFraming{packager: modbus.NewTCPClientHandler("")} }
 
@@ -67,14 +76,18 @@ func (f *tcpFraming) encode(unit byte, q request) ([]byte, error) {
 	return f.packager.Encode(&modbus.ProtocolDataUnit{FunctionCode: q.function, Data: q.data})
 }
 
-func (f *tcpFraming) reply(frame []byte, _ request) reply { return newTCPReply(frame) }
-
-func (f *tcpFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
-	if got, want := answer[mbapUnit], frame[mbapUnit]; got != want {
-		return nil, framef("unit %d answered, asked unit %d", got, want)
+func (f *tcpFraming) reply(frame []byte, q request) reply {
+	if f.datagrams {
+		return newUDPReply(frame)
 	}
-	if err := f.packager.Verify(frame, answer); err != nil {
-		return nil, framef("%v", err)
+	return newTCPReply(frame, q)
+}
+
+// decode does not ask the packager to verify: reply has seen to the transaction, the protocol and the length, and the packager refuses
+// gateways that answer as unit 0 or 255 for every unit behind them, which the transaction id tells well enough.
+func (f *tcpFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
+	if got, want := answer[mbapUnit], frame[mbapUnit]; got != want && got != 0 && got != 255 {
+		return nil, framef("unit %d answered, asked unit %d", got, want)
 	}
 	pdu, err := f.packager.Decode(answer)
 	if err != nil {
@@ -83,4 +96,5 @@ func (f *tcpFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, err
 	return pdu, nil
 }
 
-func (f *tcpFraming) overhead() int { return mbapSize }
+func (f *tcpFraming) expect(q request) int { return mbapSize + q.answerSize() }
+func (f *tcpFraming) tagged() bool         { return true }

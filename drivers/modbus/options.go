@@ -14,8 +14,15 @@ import (
 // Options describe a bus and its devices.
 type Options struct {
 	Name string // of the bus
-	// Bus tells how to open it. With a Port the driver speaks Modbus RTU, with an Endpoint Modbus TCP.
+	// Bus tells how to open it. Marked and Untagged are set by New.
 	Bus bus.Options
+	// Framing is what is spoken there; FramingDefault is RTU on a Port and Modbus TCP at an Endpoint.
+	Framing Framing
+	// UnitGap is the silence before a request to another unit than the last one, when longer than that of the bus.
+	UnitGap time.Duration
+	// MaxInFlight bounds the requests that wait for an answer at the same time; 0 means 1. More than 1 is for Modbus TCP, whose answers
+	// tell which request they are to, and for devices that can.
+	MaxInFlight int
 	// MaxRegisters bounds how many registers points are put together to ask for at once; 0 means 125, the most that Modbus allows.
 	MaxRegisters int
 	// MaxGap bounds the unwanted registers between two points that are asked for together; nil means 10.
@@ -32,6 +39,7 @@ type Device struct {
 	Publish    gateway.PublishMode
 	Timeout    time.Duration // from the end of a request to the answer, transmission not counted; 0 means 1 s
 	Retries    int           // how often a read is repeated that brought no valid answer
+	Gap        time.Duration // silence before a request to it, when longer than that of the bus
 	Points     []Point
 }
 
@@ -53,11 +61,11 @@ func (o Options) check() error {
 	if o.MaxGap != nil && *o.MaxGap < 0 {
 		errs = append(errs, fmt.Errorf("max gap %d is negative", *o.MaxGap))
 	}
-	if serial := o.Bus.Port != ""; serial && o.Bus.Mode.DataBits != 8 && o.Bus.Mode.DataBits != 0 {
-		errs = append(errs, fmt.Errorf("data bits %d: Modbus RTU sends whole bytes, use 8", o.Bus.Mode.DataBits))
+	if err := o.checkFraming(); err != nil {
+		errs = append(errs, err)
 	}
 	for _, d := range o.Devices {
-		if err := d.check(o.Bus.Port != ""); err != nil {
+		if err := d.check(o.framing() != FramingTCP); err != nil {
 			errs = append(errs, fmt.Errorf("device %q: %w", d.Name, err))
 		}
 	}
@@ -71,6 +79,9 @@ func (d Device) check(serial bool) error {
 	}
 	if d.Timeout < 0 || d.Retries < 0 {
 		errs = append(errs, errors.New("timeout or retries are negative"))
+	}
+	if d.Gap < 0 {
+		errs = append(errs, errors.New("gap is negative"))
 	}
 	for _, p := range d.Points {
 		if err := p.check(); err != nil {

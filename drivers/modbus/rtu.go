@@ -22,11 +22,10 @@ type rtuReply struct {
 	unit    byte
 	q       request
 	head    []byte
-	size    int // of the right answer, in bytes
 }
 
 func newRTUReply(f *rtuFraming, frame []byte, q request) *rtuReply {
-	return &rtuReply{framing: f, request: frame, unit: frame[0], q: q, head: q.head(), size: q.answerSize() + f.overhead()}
+	return &rtuReply{framing: f, request: frame, unit: frame[0], q: q, head: q.head()}
 }
 
 // find takes the first place at which the answer lies whole, with a right check sum. A place where it might lie that is not complete yet
@@ -68,7 +67,7 @@ func (r *rtuReply) match(b []byte) int {
 	if !bytes.HasPrefix(r.head, seen) {
 		return 0
 	}
-	return r.size
+	return rtuOverhead + r.q.sizeOf(b[1:])
 }
 
 // echoed returns how many bytes to leave out because the line echoes the request: the answer to a write of one value is equal to its
@@ -114,27 +113,13 @@ func (r *rtuReply) blame(received []byte) *failure {
 	return nil
 }
 
-// stray tells what is wrong with a valid frame at the beginning of b: an answer of this unit to something else, or this answer from
-// another unit.
+// stray tells what is wrong with a valid frame at the beginning of b; nil when there is none, or it belongs to others.
 func (r *rtuReply) stray(b []byte) *failure {
 	size := r.valid(b)
 	if size == 0 {
 		return nil
 	}
-	f := &failure{reason: gateway.ReasonFrame}
-	switch {
-	case b[0] != r.unit && b[1]&^exceptionBit != r.q.function:
-		return nil // a conversation of others
-	case b[0] != r.unit:
-		f.gone, f.err = true, framef("unit %d answered, asked unit %d", b[0], r.unit)
-	case b[1] != r.q.function:
-		f.err = framef("answer has function %d, asked for %d", b[1], r.q.function)
-	case r.q.isRead():
-		f.err = framef("answer has %d bytes, asked for %d", b[2], r.head[0])
-	default:
-		f.err = framef("answer % x does not repeat the request's % x", b[2:size-2], r.head)
-	}
-	return f
+	return r.q.stray(r.unit, b[0], b[1:size-2])
 }
 
 // valid returns the length of the frame at the beginning of b, going by the lengths that answers have; 0 when there is none.
@@ -142,7 +127,7 @@ func (r *rtuReply) valid(b []byte) int {
 	if len(b) < exceptionSize {
 		return 0
 	}
-	for _, size := range []int{r.size, exceptionSize + int(b[2]), exceptionSize, writeSize} {
+	for _, size := range []int{rtuOverhead + r.q.sizeOf(b[1:]), exceptionSize + int(b[2]), exceptionSize, writeSize} {
 		if size <= len(b) && checksumOK(b[:size]) {
 			return size
 		}

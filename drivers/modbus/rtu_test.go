@@ -182,13 +182,21 @@ func TestRTUBlame(t *testing.T) {
 // fuzzRequest makes a request of each kind that the driver sends.
 func fuzzRequest(kind, offset, count uint16) request {
 	a := Address{Table: Table(kind % 4), Offset: offset}
-	switch kind % 7 {
+	switch kind % 11 {
 	case 4:
 		return newCoilWrite(offset, count%2 == 1)
 	case 5:
 		return newRegisterWrite(offset, []byte{byte(count >> 8), byte(count)})
 	case 6:
 		return newRegisterWrite(offset, []byte{1, 2, byte(count >> 8), byte(count)})
+	case 7:
+		return newCoilsWrite(offset, 9, []byte{byte(count), 1})
+	case 8:
+		return newMaskWrite(offset, count, ^count)
+	case 9:
+		return newReadWrite(offset, 1+int(count)%maxRegisters, count, []byte{1, 2})
+	case 10:
+		return newIdentification(Level(1+count%3), byte(offset))
 	}
 	return newRead(a, 1+int(count)%a.Table.limit())
 }
@@ -233,8 +241,13 @@ func checkRTU(t *testing.T, q request, frame []byte) {
 	case frame[1] == q.function|0x80 && n == 5:
 	case frame[1] != q.function:
 		t.Fatalf("% x has another function", frame)
+	case q.function == encapsulated:
+		if n != 3+identificationSize(frame[1:n-2]) || !bytes.Equal(frame[2:4], q.data[:2]) {
+			t.Fatalf("% x is no identification", frame)
+		}
 	case q.isRead() && (n != 5+int(frame[2]) || int(frame[2]) != q.answerSize()-2):
 		t.Fatalf("% x has another length", frame)
+	case q.function == 22 && n == 10 && bytes.Equal(frame[2:8], q.data):
 	case !q.isRead() && (n != 8 || !bytes.Equal(frame[2:6], q.data[:4])):
 		t.Fatalf("% x does not repeat % x", frame, q.data)
 	}
@@ -244,7 +257,7 @@ func checkRTU(t *testing.T, q request, frame []byte) {
 func checkOpened(t *testing.T, f framing, q request, frame, answer []byte) {
 	t.Helper()
 	data, err := (&client{framing: f}).open(q, frame, answer)
-	if err != nil {
+	if err != nil || q.function == encapsulated {
 		return
 	}
 	want := 0

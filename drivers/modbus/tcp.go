@@ -16,10 +16,14 @@ const (
 )
 
 // tcpReply recognises the answer with the request's transaction id.
-type tcpReply struct{ transaction uint16 }
+type tcpReply struct {
+	transaction uint16
+	unit        byte
+	q           request
+}
 
-func newTCPReply(frame []byte) *tcpReply {
-	return &tcpReply{transaction: binary.BigEndian.Uint16(frame)}
+func newTCPReply(frame []byte, q request) *tcpReply {
+	return &tcpReply{transaction: binary.BigEndian.Uint16(frame), unit: frame[mbapUnit], q: q}
 }
 
 // find skips answers to older transactions. What cannot be a header is an error, which closes the connection: in a stream there is no
@@ -31,6 +35,9 @@ func (r *tcpReply) find(received []byte) (bus.Found, error) {
 			return bus.Found{Skip: skip, Need: mbapSize - len(rest)}, nil
 		}
 		size, err := frameSize(rest)
+		if err != nil && speaksRTU(r.unit, r.q, rest) {
+			return bus.Found{}, errSpeaksRTU
+		}
 		if err != nil {
 			return bus.Found{}, err
 		}
@@ -51,7 +58,7 @@ func (r *tcpReply) find(received []byte) (bus.Found, error) {
 // frameSize returns the length of the frame that begins with this header.
 func frameSize(header []byte) (int, error) {
 	if protocol := binary.BigEndian.Uint16(header[2:]); protocol != 0 {
-		return 0, framef("protocol id is %#04x and not 0: the peer does not speak Modbus TCP (does it speak RTU over TCP?)", protocol)
+		return 0, framef("protocol id is %#04x and not 0: the peer does not speak Modbus TCP", protocol)
 	}
 	length := int(binary.BigEndian.Uint16(header[4:]))
 	if length < minLength || length > maxLength {
@@ -64,6 +71,9 @@ func frameSize(header []byte) (int, error) {
 func (r *tcpReply) blame(received []byte) *failure {
 	if len(received) == 0 {
 		return nil
+	}
+	if speaksRTU(r.unit, r.q, received) { // an exception, which is too short for a header
+		return &failure{reason: gateway.ReasonFrame, err: errSpeaksRTU}
 	}
 	return &failure{reason: gateway.ReasonFrame, err: framef("the answer is not complete")}
 }

@@ -25,14 +25,15 @@ func TestTCPReply(t *testing.T) {
 		{"OnlyOlder", "00 06 00 00 00 03 01 83 02 00 07", "", 9, 5},
 		{"OlderByALot", "ff f0 00 00 00 03 01 83 02", "", 9, 7},
 		{"Newer", "00 08 00 00 00 03 01 83 02", "answer has a transaction id that was never sent", 0, 0},
-		{"HTTP", "48 54 54 50 2f 31 2e", "protocol id is 0x5450 and not 0: the peer does not speak Modbus TCP (does it speak RTU over TCP?)", 0, 0},
+		{"HTTP", "48 54 54 50 2f 31 2e", "protocol id is 0x5450 and not 0: the peer does not speak Modbus TCP", 0, 0},
+		{"RTU", good2, `the device answers in RTU framing: set transport = "rtu-over-tcp"`, 0, 0},
 		{"TooShort", "00 07 00 00 00 02 01", "length 2 in the header is outside 3 to 254", 0, 0},
 		{"LengthZero", "00 07 00 00 00 00 01", "length 0 in the header is outside 3 to 254", 0, 0},
 		{"TooLong", "00 07 00 00 00 ff 01", "length 255 in the header is outside 3 to 254", 0, 0},
 		{"Huge", "00 07 00 00 ff ff 01", "length 65535 in the header is outside 3 to 254", 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			found, err := (&tcpReply{transaction: 7}).find(raw(t, tc.received))
+			found, err := (&tcpReply{transaction: 7, unit: 1, q: askRead2}).find(raw(t, tc.received))
 			if err != nil {
 				if err.Error() != tc.want {
 					t.Errorf("find() error = %v, want %s", err, tc.want)
@@ -53,7 +54,7 @@ func TestTCPTransactionsWrap(t *testing.T) {
 		older      bool
 	}{{0, 0xFFFF, true}, {3, 0xFFFE, true}, {0xFFFF, 0, false}, {5, 6, false}, {0x8000, 1, true}} {
 		frame := binary.BigEndian.AppendUint16(nil, tc.got)
-		_, err := (&tcpReply{transaction: tc.asked}).find(append(frame, raw(t, "00 00 00 03 01 83 02")...))
+		_, err := (&tcpReply{transaction: tc.asked, unit: 1, q: askRead2}).find(append(frame, raw(t, "00 00 00 03 01 83 02")...))
 		if (err == nil) != tc.older {
 			t.Errorf("asked %d, got %d: error %v, want older %v", tc.asked, tc.got, err, tc.older)
 		}
@@ -68,6 +69,8 @@ func TestTCPAnswerIsChecked(t *testing.T) {
 		want     string // the data, or the error
 	}{
 		{"Read", askRead2, "00 00 00 07 01 03 04 00 0a 01 02", "00 0a 01 02"},
+		{"UnitZero", askRead2, "00 00 00 07 00 03 04 00 0a 01 02", "00 0a 01 02"},
+		{"Unit255", askRead2, "00 00 00 07 ff 03 04 00 0a 01 02", "00 0a 01 02"},
 		{"WrongUnit", askRead2, "00 00 00 07 09 03 04 00 0a 01 02", "unit 9 answered, asked unit 1"},
 		{"WrongFunction", askRead2, "00 00 00 07 01 04 04 00 0a 01 02", "answer has function 4, asked for 3"},
 		{"OneRegisterInsteadOfTwo", askRead2, "00 00 00 05 01 03 02 00 0a", "answer has 3 bytes behind the function, asked for 5"},
@@ -133,7 +136,7 @@ func FuzzTCPReply(f *testing.F) {
 		if n := len(found.Frame); n < 9 || !bytes.Equal(found.Frame[:2], frame[:2]) || int(binary.BigEndian.Uint16(found.Frame[4:])) != n-6 {
 			t.Fatalf("% x is no answer to % x", found.Frame, frame)
 		}
-		if _, err := framing.decode(frame, found.Frame); err == nil && found.Frame[6] != 1 {
+		if _, err := framing.decode(frame, found.Frame); err == nil && found.Frame[6] != 1 && found.Frame[6] != 0 && found.Frame[6] != 255 {
 			t.Fatalf("% x of another unit was taken", found.Frame)
 		}
 		checkOpened(t, framing, q, frame, found.Frame)

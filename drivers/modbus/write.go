@@ -21,7 +21,7 @@ func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) 
 		return gateway.Reading{}, fmt.Errorf("write %v of device %q: %w", p.Address, dev.info.Name, err)
 	}
 	d.writes.Add(1)
-	if _, err := d.client.do(ctx, call{unit: dev.unit, request: q, timeout: dev.timeout}); err != nil {
+	if err := d.client.put(ctx, dev.call(q)); err != nil {
 		return gateway.Reading{}, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, err, doubt(err))
 	}
 	data, err := d.read(ctx, dev, newRead(p.Address, p.width()))

@@ -18,7 +18,12 @@ import (
 func buses(cfg *config.Config, log *slog.Logger) ([]engine.Bus, error) {
 	var out []engine.Bus
 	for _, b := range cfg.Buses {
-		d, err := modbus.New(modbusOptions(b, cfg.Devices, log))
+		o := modbusOptions(b, cfg.Devices, log)
+		var err error
+		if o.Bus.TLS, err = busTLS(b); err != nil {
+			return nil, fmt.Errorf("bus %q: %w", b.Name, err)
+		}
+		d, err := modbus.New(o)
 		if err != nil {
 			return nil, err
 		}
@@ -32,16 +37,20 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 		Name:         b.Name,
 		MaxRegisters: b.MaxRegisters,
 		MaxGap:       b.MaxGap,
+		Framing:      framing(b.Transport),
+		UnitGap:      b.UnitGap,
+		MaxInFlight:  b.MaxInFlight,
 		Bus: bus.Options{
-			Gap: b.Gap, ConnectDelay: b.ConnectDelay, DialTimeout: b.Timeout,
+			Gap: b.Gap, ConnectDelay: b.ConnectDelay, DialTimeout: b.Timeout, IdleClose: b.IdleClose,
 			Log: log.With("component", "bus", "name", b.Name),
 		},
 	}
-	if b.Transport == config.TransportTCP {
-		o.Bus.Endpoint = b.Endpoint
-	} else {
+	if b.Transport.Serial() {
 		o.Bus.Port = b.Port
 		o.Bus.Mode = bus.Mode{Baud: b.Baud, DataBits: b.DataBits, Parity: bus.Parity(b.Parity), StopBits: b.StopBits}
+		o.Bus.RS485 = rs485(b.RS485)
+	} else {
+		o.Bus.Endpoint, o.Bus.Network = b.Endpoint, network(b.Transport)
 	}
 	for _, d := range devices {
 		if d.Bus == b.Name {
@@ -55,7 +64,7 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 func modbusDevice(b config.Bus, d config.Device) modbus.Device {
 	out := modbus.Device{
 		Name: d.Name, Unit: byte(d.UnitID), Interval: d.Interval, Publish: gateway.PublishMode(d.Publish),
-		Timeout: b.Timeout, Retries: b.Retries,
+		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap,
 	}
 	for _, p := range d.Points {
 		out.Points = append(out.Points, modbusPoint(p))

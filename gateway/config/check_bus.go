@@ -2,9 +2,7 @@ package config
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,11 +29,12 @@ func (c *checker) buses() {
 		if !c.need(path, "transport", `add transport = "tcp" or transport = "rtu"`) {
 			continue
 		}
-		switch b.Transport {
-		case TransportTCP:
-			c.tcp(path, b, owners)
-		case TransportRTU:
-			c.rtu(path, b, owners)
+		switch {
+		case c.out.failed[join(path, "transport")]:
+		case b.Transport.Serial():
+			c.serial(path, b, owners)
+		default:
+			c.network(path, b, owners)
 		}
 		used := slices.ContainsFunc(c.cfg.Devices, func(d Device) bool { return d.Bus == b.Name })
 		if !used && b.Name != "" {
@@ -49,60 +48,12 @@ func (c *checker) bus(path string, b Bus) {
 	within(c, join(path, "timeout"), b.Timeout, 10*time.Millisecond, time.Minute)
 	within(c, join(path, "retries"), b.Retries, 0, 10)
 	within(c, join(path, "gap"), b.Gap, 0, 10*time.Second)
+	within(c, join(path, "unit_gap"), b.UnitGap, 0, 10*time.Second)
 	within(c, join(path, "connect_delay"), b.ConnectDelay, 0, time.Minute)
 	within(c, join(path, "max_registers"), b.MaxRegisters, 1, maxReadRegisters)
 	if b.MaxGap != nil {
 		within(c, join(path, "max_gap"), *b.MaxGap, 0, maxReadRegisters-1)
 	}
-}
-
-func (c *checker) tcp(path string, b Bus, owners map[string]string) {
-	for _, key := range []string{"port", "baud", "data_bits", "parity", "stop_bits"} {
-		if c.given(join(path, key)) {
-			c.out.atKey(join(path, key), fmt.Sprintf("%s: a serial key on a tcp bus", key),
-				`remove it, or say transport = "rtu" if this is a serial line`)
-		}
-	}
-	where := join(path, "endpoint")
-	if !c.need(path, "endpoint", `add endpoint = "host:502"`) || c.out.failed[where] {
-		return
-	}
-	if c.hostPort(where, b.Endpoint, "192.168.1.20:502", 1) {
-		c.owner(owners, where, strings.ToLower(b.Endpoint), b.Endpoint)
-	}
-}
-
-func (c *checker) rtu(path string, b Bus, owners map[string]string) {
-	if c.given(join(path, "endpoint")) {
-		c.out.atKey(join(path, "endpoint"), "endpoint: a network key on an rtu bus", `remove it, or say transport = "tcp"`)
-	}
-	c.line(path, b)
-	where := join(path, "port")
-	if !c.need(path, "port", `add port = "/dev/serial/by-id/..." (ls /dev/serial/by-id shows yours)`) || c.out.failed[where] {
-		return
-	}
-	switch {
-	case !filepath.IsAbs(b.Port):
-		c.fail(where, b.Port, "not the full path of a device", fmt.Sprintf("write %q", "/dev/"+b.Port))
-		return
-	case strings.HasPrefix(b.Port, "/dev/ttyUSB"), strings.HasPrefix(b.Port, "/dev/ttyACM"):
-		c.out.warn(where, b.Port+": this number may change at the next start or when adapters are plugged in",
-			"use its name under /dev/serial/by-id or /dev/serial/by-path")
-	}
-	c.owner(owners, where, c.sameFile(b.Port), b.Port)
-}
-
-// line checks the settings of a serial line.
-func (c *checker) line(path string, b Bus) {
-	baud := join(path, "baud")
-	within(c, baud, b.Baud, 300, 4000000)
-	if !slices.Contains(standardBauds(), b.Baud) && !c.out.failed[baud] {
-		c.out.warn(baud, fmt.Sprintf("baud %d: not a usual rate, and many adapters then use another one", b.Baud), "9600, 19200, 38400 and 115200 are common")
-	}
-	if b.DataBits != 8 {
-		c.fail(join(path, "data_bits"), b.DataBits, "rtu sends whole bytes", "write data_bits = 8, or leave the key out")
-	}
-	within(c, join(path, "stop_bits"), b.StopBits, 1, 2)
 }
 
 // owner reports a port or endpoint that an earlier bus has: their frames would collide, and answers go to the wrong one.
@@ -124,6 +75,7 @@ func (c *checker) devices() {
 			c.unique(names, join(path, "name"), d.Name, "this name")
 		}
 		within(c, join(path, "interval"), d.Interval, time.Millisecond, 24*time.Hour)
+		within(c, join(path, "gap"), d.Gap, 0, 10*time.Second)
 		c.unit(path, d, units)
 		if len(d.Points) == 0 && !c.out.failed[join(path, "point")] {
 			c.out.about(path, "a device without points reads nothing", "add [[device.point]] below it")
@@ -151,7 +103,7 @@ func (c *checker) unit(path string, d Device, units map[string]string) {
 		return
 	}
 	low, high := 0, 255
-	if c.cfg.Buses[i].Transport == TransportRTU {
+	if transport := c.cfg.Buses[i].Transport; transport != 0 && !transport.Tagged() {
 		low, high = 1, 247 // 0 is broadcast, 248 to 255 are reserved (Modbus over Serial Line 1.02, 2.2)
 	}
 	within(c, where, d.UnitID, low, high)

@@ -135,8 +135,9 @@ type Bus struct {
 	Driver    Driver    `toml:"driver"`
 	Transport Transport `toml:"transport"`
 
-	// Endpoint is host:port of a TCP bus.
+	// Endpoint is host:port of a bus over a network, and TLS belongs to it.
 	Endpoint string `toml:"endpoint"`
+	TLS      BusTLS `toml:"tls"`
 
 	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it.
 	Port     string `toml:"port"`
@@ -144,6 +145,8 @@ type Bus struct {
 	DataBits int    `toml:"data_bits"`
 	Parity   Parity `toml:"parity"`
 	StopBits int    `toml:"stop_bits"`
+	// RS485 switches the transmitter of an RS-485 line whose adapter does not do that itself.
+	RS485 RS485 `toml:"rs485"`
 
 	// Timeout is how long one answer may take, counted from the end of the request.
 	Timeout time.Duration `toml:"timeout"`
@@ -151,6 +154,12 @@ type Bus struct {
 	Retries int `toml:"retries"`
 	// Gap is a silence between frames beyond what the standard asks for.
 	Gap time.Duration `toml:"gap"`
+	// UnitGap is the same before a request to another unit than the last one.
+	UnitGap time.Duration `toml:"unit_gap"`
+	// IdleClose closes a connection that was not used for so long, for devices that serve one client at a time; 0 keeps it.
+	IdleClose time.Duration `toml:"idle_close"`
+	// MaxInFlight bounds the requests that wait for an answer at the same time.
+	MaxInFlight int `toml:"max_in_flight"`
 	// ConnectDelay is the wait between opening the bus and its first request.
 	ConnectDelay time.Duration `toml:"connect_delay"`
 	// MaxRegisters bounds the registers of one read request, 1 to 125.
@@ -160,13 +169,40 @@ type Bus struct {
 	MaxGap *int `toml:"max_gap"`
 }
 
+// BusTLS says how a device and this gateway prove who they are, for Modbus TCP Security.
+type BusTLS struct {
+	// CAFile holds the trusted certificates in PEM; empty means those of the system.
+	CAFile string `toml:"ca_file"`
+	// CertFile and KeyFile are this gateway's own certificate and its key in PEM; both are empty when there is none.
+	CertFile string `toml:"cert_file"`
+	KeyFile  string `toml:"key_file"`
+	// ServerName replaces the host of the endpoint in SNI and in the check of the device's certificate.
+	ServerName string     `toml:"server_name"`
+	MinVersion TLSVersion `toml:"min_version"`
+}
+
+// RS485 is how the transmitter of an RS-485 line is switched.
+type RS485 struct {
+	Mode RS485Mode `toml:"mode"`
+	// RTSOnSend says that the RTS or GPIO line is high while sending, and low otherwise; false turns that round.
+	RTSOnSend bool `toml:"rts_on_send"`
+	// DelayBefore is the time from switching on to the first character, DelayAfter from the last one to switching off.
+	DelayBefore time.Duration `toml:"delay_before"`
+	DelayAfter  time.Duration `toml:"delay_after"`
+	// Chip and Line name the GPIO line of RS485GPIO: "/dev/gpiochip0" and a number from 0.
+	Chip string `toml:"chip"`
+	Line int    `toml:"line"`
+}
+
 // Device is one unit id on a bus.
 type Device struct {
 	Name string `toml:"name"`
 	// Bus is the name of one of Config.Buses.
 	Bus string `toml:"bus"`
-	// UnitID is 1 to 247 on a serial bus and 0 to 255 on TCP.
-	UnitID   int           `toml:"unit_id"`
+	// UnitID is 1 to 247 on a serial line, behind a device server too, and 0 to 255 on tcp, udp and tls.
+	UnitID int `toml:"unit_id"`
+	// Gap is a silence before requests to this device, when longer than that of its bus.
+	Gap      time.Duration `toml:"gap"`
 	Interval time.Duration `toml:"interval"`
 	// ByteOrder is what the points of 32 and 64 bits use that do not say it themselves.
 	ByteOrder ByteOrder `toml:"byte_order"`

@@ -73,6 +73,8 @@ func (b *Bus) setDefaults() {
 	b.Timeout = time.Second
 	b.Retries = 1
 	b.MaxRegisters = maxReadRegisters
+	b.MaxInFlight = 1
+	b.RS485.RTSOnSend = true
 }
 
 func (d *Device) setDefaults() {
@@ -87,6 +89,11 @@ func (p *Point) setDefaults() { p.Scale = 1 }
 func (c *Config) inherit() {
 	for i := range c.Broker.Listeners {
 		c.inheritListener(at("broker.listener", i), &c.Broker.Listeners[i])
+	}
+	for i := range c.Buses {
+		if b := &c.Buses[i]; b.Transport == TransportASCII && !c.src.has(at("bus", i)+".data_bits") {
+			b.DataBits = 7 // Modbus over Serial Line V1.02, 2.5.2
+		}
 	}
 	for i := range c.Upstreams {
 		c.inheritUpstream(at("upstream", i), &c.Upstreams[i])

@@ -100,14 +100,44 @@ func (d Driver) String() string { return nameOf(d, uint8(d)) }
 // Transport is how frames travel on a bus.
 type Transport uint8
 
-// TransportTCP is Modbus TCP, TransportRTU is Modbus RTU on a serial line.
+// TransportTCP, TransportUDP and TransportTLS carry Modbus TCP, TransportRTU and TransportASCII are serial lines, and the last two
+// are those behind a serial device server.
 const (
 	TransportTCP Transport = iota + 1
 	TransportRTU
+	TransportASCII
+	TransportUDP
+	TransportTLS
+	TransportRTUOverTCP
+	TransportASCIIOverTCP
 )
 
-func (Transport) names() []string  { return []string{"", "tcp", "rtu"} }
+func (Transport) names() []string {
+	return []string{"", "tcp", "rtu", "ascii", "udp", "tls", "rtu-over-tcp", "ascii-over-tcp"}
+}
 func (t Transport) String() string { return nameOf(t, uint8(t)) }
+
+// Serial tells whether the transport needs a port; the others need an endpoint.
+func (t Transport) Serial() bool { return t == TransportRTU || t == TransportASCII }
+
+// Tagged tells whether answers carry the id of their request. Where they do not, units are those of a serial line.
+func (t Transport) Tagged() bool {
+	return t == TransportTCP || t == TransportUDP || t == TransportTLS
+}
+
+// RS485Mode says who switches the transmitter of an RS-485 line.
+type RS485Mode uint8
+
+// RS485Off leaves it to the adapter; the others name the driver of the UART, the port's RTS line, and a GPIO line.
+const (
+	RS485Off RS485Mode = iota
+	RS485Kernel
+	RS485RTS
+	RS485GPIO
+)
+
+func (RS485Mode) names() []string  { return []string{"", "kernel", "rts", "gpio"} }
+func (m RS485Mode) String() string { return nameOf(m, uint8(m)) }
 
 // Parity is the parity bit of a serial line.
 type Parity uint8

@@ -79,6 +79,12 @@ func (c *Config) resolvePaths(env Env) {
 			*name = env.path(*name)
 		}
 	}
+	for i := range c.Buses {
+		t := &c.Buses[i].TLS
+		for _, name := range []*string{&t.CAFile, &t.CertFile, &t.KeyFile} {
+			*name = env.path(*name)
+		}
+	}
 	for i := range c.Broker.Listeners {
 		t := &c.Broker.Listeners[i].TLS
 		for _, name := range []*string{&t.Cert, &t.Key, &t.ClientCA} {

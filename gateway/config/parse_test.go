@@ -203,10 +203,11 @@ type = "bool"
 			{
 				Name: "net", Transport: TransportTCP, Endpoint: "[::1]:502", Baud: 9600, DataBits: 8, StopBits: 1,
 				Timeout: 250 * time.Millisecond, Gap: 5 * time.Millisecond, ConnectDelay: time.Second, MaxRegisters: 64, MaxGap: &noGap,
+				MaxInFlight: 1, RS485: RS485{RTSOnSend: true},
 			},
 			{
 				Name: "line", Transport: TransportRTU, Port: "/dev/ttyS1", Baud: 19200, DataBits: 8, Parity: ParityEven, StopBits: 2,
-				Timeout: time.Second, Retries: 1, MaxRegisters: 125,
+				Timeout: time.Second, Retries: 1, MaxRegisters: 125, MaxInFlight: 1, RS485: RS485{RTSOnSend: true},
 			},
 		},
 		Devices: []Device{

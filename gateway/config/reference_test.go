@@ -64,6 +64,7 @@ func TestReferenceParsesWithEveryKeySet(t *testing.T) {
 		`protocol = "mqtt"`, `protocol = "websocket"`, // paths and origins do
 		`client_cert = "none"`, `client_cert = "optional"`, // and client_ca_file
 		`payload = "message"`, `payload = "batch"`, // [upstream.route.batch] does
+		`transport = "tcp"`, `transport = "tls"`, // [bus.tls] does
 		`start = "automatic"`, `start = "lazy"`, // and [upstream.lazy]
 	).Replace(readReference(t).text)
 	env := testEnv("testdata/certs")
