@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/tidegate/tidegate/drivers/bus"
+	"github.com/tidegate/tidegate/drivers/bus/trace"
 	"github.com/tidegate/tidegate/drivers/modbus"
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/config"
@@ -15,10 +16,12 @@ import (
 )
 
 // buses makes a driver for each configured bus, with its devices.
-func buses(cfg *config.Config, log *slog.Logger) ([]engine.Bus, error) {
+func buses(cfg *config.Config, log *slog.Logger, traceOf func(bus string) func(trace.Exchange)) ([]engine.Bus, error) {
 	var out []engine.Bus
 	for _, b := range cfg.Buses {
-		d, err := modbus.New(modbusOptions(b, cfg.Devices, log))
+		o := modbusOptions(b, cfg.Devices, log)
+		o.Bus.Trace = traceOf(b.Name)
+		d, err := modbus.New(o)
 		if err != nil {
 			return nil, err
 		}
