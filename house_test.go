@@ -71,6 +71,7 @@ func house() []room {
 		{"drivers", vocabulary("drivers/bus", "drivers/modbus", "drivers/sim"), whyDrivers},
 		{"drivers/bus", vocabulary("drivers/bus/trace"), whyDrivers},
 		{"drivers/bus/trace", nil, "a trace is a file format: it knows nobody, so that whoever has a file can read it"},
+		{"drivers/bus/bustest", vocabulary("drivers/bus", "drivers/bus/trace"), "it helps the tests of whoever talks on a bus, and plays traces back"},
 		{"drivers/modbus", vocabulary("drivers/bus"), whyDrivers},
 		{"drivers/sim", vocabulary(), whyDrivers},
 		{"web", nil, whyData},

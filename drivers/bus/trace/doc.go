@@ -9,5 +9,5 @@
 // file could not be written as fast as they came; "cut" is the number of received bytes that were too many to keep.
 //
 // [File] is the writer. It never holds up a bus: what its queue has no room for is counted and left out. [Read] reads a file, and package
-// tracetest plays one back.
+// bustest plays one back: a trace is a test case.
 package trace
