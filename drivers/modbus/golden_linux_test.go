@@ -121,4 +121,3 @@ func line(lines [][]byte, i int) []byte {
 	}
 	return []byte("nothing")
 }
-
