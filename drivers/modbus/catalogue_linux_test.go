@@ -334,3 +334,36 @@ func checkTable(t *testing.T, want string) {
 		t.Errorf("the table in %s is not what was seen; run with -update if that is right\n%s", file, want)
 	}
 }
+
+// The tests that docs/modbus.md names as its witnesses are there.
+func TestDocumentedTestsExist(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "modbus.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, pattern := range []string{"*_test.go", "../bus/*_test.go", "../../gateway/*/*_test.go", "../../cmd/*/*_test.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	var source strings.Builder
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(b)
+	}
+	names := regexp.MustCompile("`(Test[A-Z][A-Za-z]*)[ `]").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 40 {
+		t.Errorf("%d tests are named", len(names))
+	}
+	for _, n := range names {
+		if !strings.Contains(source.String(), "func "+n[1]+"(t *testing.T)") {
+			t.Errorf("%s is named and does not exist", n[1])
+		}
+	}
+}
