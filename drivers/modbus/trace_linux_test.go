@@ -279,8 +279,10 @@ func TestRecordAndPlayBack(t *testing.T) {
 			c := traceCase{
 				Transport: kind, Timeout: patience.String(), Retries: 1, Unit: 1,
 				Points: []casePoint{
-					{Name: "p0", Address: "holding:0", Type: "uint16"}, {Name: "p1", Address: "holding:1", Type: "uint16", Writable: true},
-					{Name: "p50", Address: "holding:50", Type: "uint16"}, {Name: "p51", Address: "holding:51", Type: "uint16"},
+					{Name: "p0", Address: "holding:0", Type: "uint16"},
+					{Name: "p1", Address: "holding:1", Type: "uint16", Writable: true},
+					{Name: "p50", Address: "holding:50", Type: "uint16"},
+					{Name: "p51", Address: "holding:51", Type: "uint16"},
 				},
 				Steps: []string{"poll", "poll", "write p1 42", "poll", "poll"},
 			}
