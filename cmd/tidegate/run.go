@@ -28,11 +28,14 @@ func configFlag(cmd *cobra.Command, path *string) {
 
 func newRunCommand() *cobra.Command {
 	var path string
+	var traced traceFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the gateway",
 		Long: "Run runs the gateway until it is told to stop by SIGINT or SIGTERM. On SIGHUP it reads password_file and acl_file again, and\n" +
-			"disconnects those clients that have lost their user or a right. The rest of the configuration is read at the start.",
+			"disconnects those clients that have lost their user or a right. The rest of the configuration is read at the start.\n\n" +
+			"With --trace each conversation on a bus is written to FILE as one JSON object a line: what was sent, what was received and when, and how it\n" +
+			"ended. A file that has reached --trace-size becomes FILE.1. Add the file when you report that a device is not understood.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
@@ -42,22 +45,44 @@ func newRunCommand() *cobra.Command {
 			hup := make(chan os.Signal, 1) // one that waits stands for all
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
-			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), hup)
+			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), traced, hup)
 		},
 	}
 	configFlag(cmd, &path)
+	traced.add(cmd)
 	return cmd
 }
+
+// traceFlags say where conversations on the buses are written to.
+type traceFlags struct {
+	file string
+	size config.Size
+}
+
+func (f *traceFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "trace", "", "write each conversation on a bus to `FILE`")
+	f.size = 64 * config.MiB
+	cmd.Flags().Var((*sizeFlag)(&f.size), "trace-size", "`SIZE` at which the trace begins anew; the file before it is kept")
+}
+
+// sizeFlag is a config.Size on the command line.
+type sizeFlag config.Size
+
+func (s *sizeFlag) String() string { return config.Size(*s).String() }
+
+func (s *sizeFlag) Set(text string) error { return (*config.Size)(s).UnmarshalText([]byte(text)) }
+
+func (s *sizeFlag) Type() string { return "size" }
 
 // soundFor is how long a gateway must have run before it is started again in this process. A disk that fails faster needs a person, whom the
 // end of the process tells.
 const soundFor = 10 * time.Second
 
 // runOn runs the gateway, and starts it again when it has ended because its buffer's file was found damaged: the start sets the file aside.
-func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger, hup <-chan os.Signal) error {
+func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger, traced traceFlags, hup <-chan os.Signal) error {
 	for {
 		began := time.Now()
-		err := runGateway(ctx, cfg, log, hup)
+		err := runGateway(ctx, cfg, log, traced, hup)
 		if !errors.Is(err, app.ErrDamaged) || ctx.Err() != nil || time.Since(began) < soundFor {
 			return err
 		}
@@ -65,8 +90,11 @@ func runOn(ctx context.Context, cfg *config.Config, log *slog.Logger, hup <-chan
 	}
 }
 
-func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger, hup <-chan os.Signal) error {
-	gw, err := app.New(ctx, app.Options{Config: cfg, Logger: log, Version: version, Notify: notifySystemd(log)})
+func runGateway(ctx context.Context, cfg *config.Config, log *slog.Logger, traced traceFlags, hup <-chan os.Signal) error {
+	gw, err := app.New(ctx, app.Options{
+		Config: cfg, Logger: log, Version: version, Notify: notifySystemd(log),
+		TraceFile: traced.file, TraceSize: int64(traced.size),
+	})
 	if err != nil {
 		return err
 	}

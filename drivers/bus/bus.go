@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidegate/tidegate/drivers/bus/trace"
 )
 
 // Options describe a bus. Exactly one of Port and Endpoint is set.
@@ -36,6 +38,9 @@ type Options struct {
 	ConnectDelay time.Duration // between opening and the first request
 	ReopenMin    time.Duration // backoff after the first failure to open; 0 means 100 ms
 	ReopenMax    time.Duration // longest backoff; 0 means 5 s
+
+	// Trace is told of each conversation when it has ended. It must not wait; nil for none.
+	Trace func(trace.Exchange)
 
 	Log *slog.Logger // told when the bus opens after it was not open, and for debugging what came in place of an answer; nil for none
 }
@@ -106,6 +111,7 @@ type Bus struct {
 	lastErr error
 	told    bool       // that the bus is open
 	buf     [1024]byte // four times the longest RTU frame
+	rec     *recorder  // nil when nobody traces
 
 	open   atomic.Bool
 	opens  atomic.Uint64
@@ -127,7 +133,7 @@ func New(o Options) (*Bus, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	b := &Bus{opts: o, turn: make(chan struct{}, 1)}
+	b := &Bus{opts: o, turn: make(chan struct{}, 1), rec: newRecorder(o.Trace)}
 	if o.Port != "" {
 		b.where, b.line = o.Port, true
 		b.dial = newSerialOpener(o.Port, o.Mode, o.RS485)
@@ -155,6 +161,8 @@ func (b *Bus) Exchange(ctx context.Context, c Conversation) (answer []byte, err 
 		return nil, ctx.Err()
 	}
 	defer func() { b.rest(); <-b.turn }()
+	end := b.rec.begin(b)
+	defer end(&err)
 	defer b.contain(&err)
 	if err := b.ensureOpen(ctx); err != nil {
 		return nil, err
@@ -227,7 +235,7 @@ func (b *Bus) ensureOpen(ctx context.Context) error {
 		b.backOff()
 		return &OfflineError{Err: err, Wait: time.Until(b.retryAt)}
 	}
-	b.link, b.proven, b.last = l, false, time.Now()
+	b.link, b.proven, b.last = b.rec.listen(l), false, time.Now()
 	b.open.Store(true)
 	b.opens.Add(1)
 	if !b.told {

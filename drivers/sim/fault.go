@@ -31,6 +31,8 @@ const (
 	reset
 	oldTransaction
 	staleFirst
+	localEcho
+	halfOpen
 )
 
 // NoAnswer leaves the request without an answer and does not carry it out, as a device does that is switched off.
@@ -80,13 +82,22 @@ func OldTransaction(n uint16) Fault { return Fault{kind: oldTransaction, number:
 // right answer: what a master finds that gave up waiting and kept the connection. On a serial line the answer is as usual.
 func StaleFirst(n uint16) Fault { return Fault{kind: staleFirst, number: int(n)} }
 
+// Echo sends the request back in front of the answer, as an RS-485 adapter does that hears itself. TCP has no such adapters, so there the
+// answer is as usual.
+func Echo() Fault { return Fault{kind: localEcho} }
+
+// HalfOpen leaves this and all further requests of the TCP connection without an answer and does not carry them out, as when the device
+// has lost its power: the connection neither works nor ends. A serial line has no connection: only this request stays without an answer there.
+func HalfOpen() Fault { return Fault{kind: halfOpen} }
+
 // silent tells whether the fault keeps a request from being carried out and answered.
-func (f Fault) silent() bool { return f.kind == noAnswer || f.kind == reset }
+func (f Fault) silent() bool { return f.kind == noAnswer || f.kind == reset || f.kind == halfOpen }
 
 // exchange is what became of one request: the answer before it is framed, and the fault to frame it with.
 type exchange struct {
-	pdu   []byte // nil: no answer
-	fault Fault
+	request []byte // as it came
+	pdu     []byte // nil: no answer
+	fault   Fault
 }
 
 // piece is a part of what is sent for one answer; the pause comes before it.
@@ -128,6 +139,9 @@ func (x exchange) rtuPieces(unit byte) []piece {
 	frame := appendCRC(append([]byte{x.unit(unit)}, x.pdu...))
 	if x.fault.kind == badCRC {
 		frame[len(frame)-1] ^= 0xFF
+	}
+	if x.fault.kind == localEcho {
+		frame = append(appendCRC(append([]byte{unit}, x.request...)), frame...)
 	}
 	return x.fault.pieces(frame)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -136,7 +137,12 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 			return
 		}
 		s.count(&s.stats.Requests)
-		if err := s.answer(ctx, conn, req); err != nil {
+		err = s.answer(ctx, conn, req)
+		if errors.Is(err, errHalfOpen) {
+			_, _ = io.Copy(io.Discard, in) // until the master gives up, or the idle timeout
+			return
+		}
+		if err != nil {
 			s.log.Debug("Modbus TCP connection ended", "from", conn.RemoteAddr(), "error", err)
 			return
 		}
@@ -151,7 +157,10 @@ func (s *Server) refuse(conn net.Conn, err error) {
 	s.log.Debug("Modbus TCP connection ended", "from", conn.RemoteAddr(), "error", err)
 }
 
-var errReset = errors.New("reset on request")
+var (
+	errReset    = errors.New("reset on request")
+	errHalfOpen = errors.New("half open on request")
+)
 
 // answer carries out one request; an error ends the connection.
 func (s *Server) answer(ctx context.Context, conn net.Conn, req request) error {
@@ -162,6 +171,9 @@ func (s *Server) answer(ctx context.Context, conn net.Conn, req request) error {
 	if x.fault.kind == reset {
 		abort(conn)
 		return errReset
+	}
+	if x.fault.kind == halfOpen {
+		return errHalfOpen
 	}
 	for _, p := range x.tcpPieces(req.transaction, req.unit) {
 		if err := pause(ctx, p.pause); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,6 +177,29 @@ func TestServerReset(t *testing.T) {
 	conn = dial(t, s)
 	send(t, conn, askTwo)
 	expect(t, conn, replyTwo)
+}
+
+// A half open connection neither answers nor ends, whatever is asked on it; a new one works.
+func TestServerHalfOpen(t *testing.T) {
+	s, u := serve(t, ServerOptions{})
+	u.Inject(HalfOpen(), 1)
+	dead, conn := dial(t, s), dial(t, s)
+	send(t, dead, askTwo)
+	send(t, dead, askTwo)
+	for u.Stats().Faults == 0 {
+		runtime.Gosched()
+	}
+	send(t, conn, askTwo)
+	expect(t, conn, replyTwo)
+	if err := dead.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := dead.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read = %d, %v, want nothing and no end", n, err)
+	}
+	if n := u.Stats().Requests; n != 2 {
+		t.Errorf("%d requests reached the unit, want 2", n)
+	}
 }
 
 func TestServerBoundsConnections(t *testing.T) {

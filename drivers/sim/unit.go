@@ -113,7 +113,7 @@ func (u *Unit) handle(pdu []byte) exchange {
 	if len(answer) > 0 && answer[0]&exceptionBit != 0 {
 		u.stats.Exceptions++
 	}
-	return exchange{pdu: f.distort(answer), fault: f}
+	return exchange{request: pdu, pdu: f.distort(answer), fault: f}
 }
 
 // broadcast carries out a request to all units, which none of them answers.

@@ -92,6 +92,21 @@ var faultCases = []struct {
 	},
 }
 
+// An adapter that hears itself hands over the request, and then the answer.
+func TestEcho(t *testing.T) {
+	u := faultUnit(t)
+	u.Inject(Echo(), 1)
+	x := u.handle([]byte{3, 0, 0, 0, 2})
+	got := x.rtuPieces(7)
+	want := append(appendCRC([]byte{7, 3, 0, 0, 0, 2}), appendCRC([]byte{7, 3, 4, 1, 2, 3, 4})...)
+	if len(got) != 1 || !bytes.Equal(got[0].data, want) {
+		t.Errorf("on a line %v, want %x", got, want)
+	}
+	if got := x.tcpPieces(0x10, 7); len(got) != 1 || len(got[0].data) != 13 {
+		t.Errorf("on TCP %v, want the answer alone", got)
+	}
+}
+
 func faultUnit(t testing.TB) *Unit {
 	t.Helper()
 	u := NewUnit(Layout{HoldingRegisters: []Range{{0, 4}}})

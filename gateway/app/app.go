@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/bridge"
 	"github.com/tidegate/tidegate/bridge/transport"
 	"github.com/tidegate/tidegate/buffer"
+	"github.com/tidegate/tidegate/drivers/bus/trace"
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/api"
 	"github.com/tidegate/tidegate/gateway/config"
@@ -30,6 +31,9 @@ type Options struct {
 	Notify func(state string)
 	// Listen binds the listeners; nil is net.Listen. The demo looks for free ports with it.
 	Listen func(network, address string) (net.Listener, error)
+	// TraceFile is written each conversation on a bus; "" for none. TraceSize bounds it in bytes, see trace.FileOptions; 0 is the default.
+	TraceFile string
+	TraceSize int64
 }
 
 // App is one gateway. Several can run in one process: nothing is shared.
@@ -45,6 +49,7 @@ type App struct {
 	bridges    []*bridge.Bridge
 	transports []*transport.Transport // of the bridges
 	queues     map[string][]string    // the names of each upstream's queues
+	trace      *trace.File            // nil: nobody traces
 	engine     *engine.Engine
 	api        *api.Server
 	listeners  []listener
@@ -147,7 +152,10 @@ func (a *App) openBroker() error {
 }
 
 func (a *App) openEngine() error {
-	buses, err := buses(a.opts.Config, a.log)
+	if err := a.openTrace(); err != nil {
+		return err
+	}
+	buses, err := buses(a.opts.Config, a.log, a.traceOf)
 	if err != nil {
 		return err
 	}
@@ -290,6 +298,9 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 	}
 	for i, b := range a.bridges {
 		l.start(ctx, "bridge "+a.opts.Config.Upstreams[i].Name, stopBridge, b.Run)
+	}
+	if a.trace != nil {
+		l.start(ctx, "trace", stopTrace, a.trace.Run)
 	}
 	l.start(ctx, "engine", stopEngine, a.engine.Run)
 	l.start(ctx, "status", stopStatus, a.runStatus)

@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/tidegate/tidegate/drivers/bus"
+	"github.com/tidegate/tidegate/drivers/bus/trace"
 	"github.com/tidegate/tidegate/drivers/modbus"
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/config"
@@ -15,7 +16,7 @@ import (
 )
 
 // buses makes a driver for each configured bus, with its devices.
-func buses(cfg *config.Config, log *slog.Logger) ([]engine.Bus, error) {
+func buses(cfg *config.Config, log *slog.Logger, traceOf func(bus string) func(trace.Exchange)) ([]engine.Bus, error) {
 	var out []engine.Bus
 	for _, b := range cfg.Buses {
 		o := modbusOptions(b, cfg.Devices, log)
@@ -23,6 +24,7 @@ func buses(cfg *config.Config, log *slog.Logger) ([]engine.Bus, error) {
 		if o.Bus.TLS, err = busTLS(b); err != nil {
 			return nil, fmt.Errorf("bus %q: %w", b.Name, err)
 		}
+		o.Bus.Trace = traceOf(b.Name)
 		d, err := modbus.New(o)
 		if err != nil {
 			return nil, err

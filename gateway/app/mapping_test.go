@@ -156,7 +156,7 @@ address = "coil:1"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if _, err := buses(cfg, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := buses(cfg, slog.New(slog.DiscardHandler), (&App{}).traceOf); err != nil {
 		t.Errorf("the driver refuses what the configuration takes: %v", err)
 	}
 }

@@ -9,12 +9,22 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // IO is one turn of a conversation, in hexadecimal with spaces where one likes.
 type IO struct {
 	W string // what the bus must send
 	R string // what the device then sends; "" for a device that stays silent
+
+	parts  []part // of R that come at their own times, from a trace
+	hangUp bool   // the device then closes the connection
+}
+
+// part is a piece of an answer.
+type part struct {
+	at   time.Duration // after the request was there
+	data []byte
 }
 
 // player answers requests as a conversation has them.
@@ -23,11 +33,13 @@ type player struct {
 	mu   sync.Mutex
 	rest []IO
 	left string // what was sent beyond the conversation
+	over chan struct{}
 }
 
 func newPlayer(t testing.TB, ops []IO) *player {
-	p := &player{t: t, rest: ops}
+	p := &player{t: t, rest: ops, over: make(chan struct{})}
 	t.Cleanup(func() {
+		close(p.over)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if len(p.rest) > 0 {
@@ -50,37 +62,66 @@ func (p *player) play(conn io.ReadWriter) {
 			return
 		}
 		n += m
-		used, answer := p.turn(buf[:n])
+		used, op := p.turn(buf[:n])
 		n = copy(buf[:], buf[used:n])
-		if len(answer) == 0 {
-			continue
-		}
-		if _, err := conn.Write(answer); err != nil {
+		if !p.answer(conn, op) || op.hangUp {
 			return
 		}
 	}
 }
 
-// turn takes a request if it is complete, and returns its length and the answer.
-func (p *player) turn(received []byte) (used int, answer []byte) {
+// answer sends what the device says, and returns false when nobody listens any more.
+func (p *player) answer(conn io.Writer, op IO) bool {
+	if op.R != "" {
+		op.parts = append([]part{{data: bytesOf(p.t, op.R)}}, op.parts...)
+	}
+	begin := time.Now()
+	for _, part := range op.parts {
+		if !p.wait(part.at - time.Since(begin)) {
+			return false
+		}
+		if _, err := conn.Write(part.data); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// wait returns false when the test is over.
+func (p *player) wait(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.over:
+		return false
+	}
+}
+
+// turn takes a request if it is complete, and returns its length and the turn that it begins.
+func (p *player) turn(received []byte) (used int, op IO) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.rest) == 0 {
 		p.left += fmt.Sprintf("% x ", received)
-		return len(received), nil
+		return len(received), IO{}
 	}
 	want := bytesOf(p.t, p.rest[0].W)
 	if len(received) < len(want) && bytes.HasPrefix(want, received) {
-		return 0, nil
+		return 0, IO{}
 	}
 	if !bytes.HasPrefix(received, want) {
 		p.t.Errorf("sent % x\nwant % x", received, want)
 		p.rest = nil
-		return len(received), nil
+		return len(received), IO{}
 	}
-	answer = bytesOf(p.t, p.rest[0].R)
+	op = p.rest[0]
 	p.rest = p.rest[1:]
-	return len(want), answer
+	return len(want), op
 }
 
 // bytesOf reads hexadecimal.

@@ -1,0 +1,123 @@
+package modbus
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/tidegate/tidegate/drivers/bus/trace"
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// modbusSerial installs a device made of npm's modbus-serial, as its lock file says, and returns its command.
+func modbusSerial(t *testing.T) []string {
+	t.Helper()
+	needPeer(t, "node (nodejs.org, Debian: nodejs)", "node", "--version")
+	dir := filepath.Join("testdata", "peers", "modbus-serial")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil {
+		needPeer(t, "npm, which installs modbus-serial (nodejs.org, Debian: npm; it asks the npm registry)",
+			"npm", "--prefix", dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	}
+	return []string{"node", filepath.Join(dir, "slave.js")}
+}
+
+// peer is a program that nobody here wrote, and the folder name of its traces.
+type peer struct {
+	name    string
+	command func(*testing.T) []string
+}
+
+func peers() []peer {
+	return []peer{{"libmodbus", libmodbus}, {"modbus-serial", modbusSerial}, {"pymodbus", pymodbus}}
+}
+
+// serve starts a peer on a TCP port or a pair of ptys of its own, waits for its first answer, and returns where it is.
+func (p peer) serve(t *testing.T, transport string) (where string) {
+	t.Helper()
+	command := p.command(t)
+	theirs, number := "127.0.0.1", "115200"
+	if transport == "tcp" {
+		number = freePort(t)
+		where = theirs + ":" + number
+	} else {
+		where, theirs = ptyPair(t)
+	}
+	start(t, command[0], append(command[1:], transport, theirs, number)...)
+	c := traceCase{Transport: transport, Unit: 1, Timeout: "500ms", Points: []casePoint{{Address: "input:0", Type: "uint16"}}}
+	probe := newTestDriver(t, c.options(t, where))
+	within(t, "the first answer of the peer", func() bool {
+		readings, _ := poll(t, probe, 0)
+		return readings[0].Quality == gateway.QualityGood
+	})
+	if err := probe.Close(); err != nil { // libmodbus serves one connection at a time, and a port has one owner
+		t.Fatal(err)
+	}
+	return where
+}
+
+// Each request of the driver, and each answer of a device that nobody here wrote, is compared byte by byte with what was recorded: a new
+// version of a library, theirs or ours, that changes anything on the wire is seen here. TestTraces plays the same files without the devices.
+func TestGoldenTraces(t *testing.T) {
+	for _, p := range peers() {
+		for _, transport := range []string{"tcp", "rtu"} {
+			t.Run(p.name+"-"+transport, func(t *testing.T) {
+				t.Parallel()
+				dir := filepath.Join(traceFolder, p.name+"-"+transport)
+				c := readCase(t, dir)
+				var rec recorder
+				o := c.options(t, p.serve(t, transport))
+				o.Bus.Trace = rec.tell(t)
+				c.check(t, dir, c.run(t, newTestDriver(t, o)))
+				compareGolden(t, filepath.Join(dir, "trace.jsonl"), onlyBytes(t, rec.exchanges(t)))
+			})
+		}
+	}
+}
+
+// onlyBytes leaves out of a trace what is never the same twice: times, and how reads cut an answer.
+func onlyBytes(t *testing.T, exchanges []trace.Exchange) (lines []byte) {
+	t.Helper()
+	for _, x := range exchanges {
+		only := trace.Exchange{Sent: x.Sent, Outcome: x.Outcome}
+		var all []byte
+		for _, c := range x.Received {
+			all = append(all, c.Bytes...)
+		}
+		if all != nil {
+			only.Receive(0, all)
+		}
+		var err error
+		if lines, err = only.AppendJSON(lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return lines
+}
+
+func compareGolden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotLines, wantLines := bytes.Split(got, []byte("\n")), bytes.Split(want, []byte("\n"))
+	for i := range max(len(gotLines), len(wantLines)) {
+		if i >= len(gotLines) || i >= len(wantLines) || !bytes.Equal(gotLines[i], wantLines[i]) {
+			t.Fatalf("conversation %d differs from %s; run with -update if that is right\ngot  %s\nwant %s", i+1, file, line(gotLines, i), line(wantLines, i))
+		}
+	}
+}
+
+func line(lines [][]byte, i int) []byte {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return []byte("nothing")
+}
