@@ -29,7 +29,7 @@ func benchPoll(b *testing.B, d *Driver, n int) time.Duration {
 	b.Helper()
 	readings := make([]gateway.Reading, n)
 	one := func() {
-		if _, err := d.Poll(b.Context(), 0, 0, readings); err != nil {
+		if _, err := d.Poll(b.Context(), 0, 0, 0, readings); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@ func TestGroupsHaveTheirOwnIntervals(t *testing.T) {
 				t.Fatalf("batch: %s", got)
 			}
 		}
-		if s := r.engine.Stats()[0].Devices[0]; s.Wanted != 1.1 || s.Polls != 68 || s.Missed != 0 {
+		if s := r.engine.Stats()[0].Devices[0]; s.Wanted != 1.1 || s.Polls != 67 || s.Missed != 0 {
 			t.Errorf("got %+v", s)
 		}
 	})
