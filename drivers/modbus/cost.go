@@ -40,7 +40,8 @@ func newPace(o bus.Options) pace {
 	if o.Port == "" {
 		return pace{char: networkByte.Nanoseconds() * 1000, silence: o.Gap, usual: networkResponse}
 	}
-	const many = 1000 // a single character would be rounded
+	// The time of one character would be rounded.
+	const many = 1000
 	silence := o.Mode.Silence() + time.Nanosecond // which was rounded down
 	return pace{
 		char:    o.Mode.Chars(many).Nanoseconds() * 1000 / many,
