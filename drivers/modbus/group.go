@@ -15,13 +15,18 @@ const (
 	longestRefusal = 24 * time.Hour
 )
 
+// comparePlans is how often a plan is compared with the one for the answer times of late: on a fast network those change all the time, and
+// planning takes longer than a request.
+const comparePlans = 10 * time.Second
+
 // group is the points of a device that are read together, and how.
 type group struct {
 	interval time.Duration
 	points   []int    // indices into the device's points
 	blocks   []*block // in the order of asking
-	cost     cost     // that blocks were planned with, or compared with last
 	planned  bool
+	cost     cost      // that blocks were planned with, or compared with last
+	compared time.Time // when that was
 
 	refused map[int]refusal // by point
 	apart   map[int]int     // see planner
@@ -80,8 +85,8 @@ func (g *group) retry(now time.Time) {
 
 // planFor brings the blocks up to what is known: of the cost of requests, and of what the device refuses.
 func (g *group) planFor(p planner) {
-	fresh := g.planned && !g.learned
-	if fresh && p.cost.near(g.cost) {
+	now, fresh := time.Now(), g.planned && !g.learned
+	if fresh && (now.Sub(g.compared) < comparePlans || p.cost.near(g.cost)) {
 		return
 	}
 	p.without = func(i int) bool { _, refused := g.refused[i]; return refused }
@@ -89,7 +94,7 @@ func (g *group) planFor(p planner) {
 	if better := p.plan(g.points); !fresh || p.cost.pays(g.blocks, better) {
 		g.blocks = better
 	}
-	g.cost, g.planned, g.learned = p.cost, true, false
+	g.cost, g.compared, g.planned, g.learned = p.cost, now, true, false
 }
 
 // pending returns what a poll asks for. When all points were refused one of them is asked for all the same, to see whether the device is there.

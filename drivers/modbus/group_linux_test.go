@@ -130,12 +130,20 @@ func TestPlanFollowsTheResponseTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	dev := d.devices[0]
+	d.begin(dev, dev.groups[0])
+	plan := asked(d)
 	answers := func(took time.Duration) string {
 		for range 50 {
 			dev.response.add(took)
 		}
 		d.begin(dev, dev.groups[0])
-		return asked(d)
+		before := asked(d)
+		dev.groups[0].compared = dev.groups[0].compared.Add(-comparePlans)
+		if d.begin(dev, dev.groups[0]); before != plan {
+			t.Errorf("the plan was compared again at once: %s", before)
+		}
+		plan = asked(d)
+		return plan
 	}
 	const apart, together = "holding:0+2[0 1] holding:20+2[2 3]", "holding:0+22[0 1 2 3]"
 	const ms = time.Millisecond

@@ -145,6 +145,9 @@ func (w *walk) last(best []choice, n int) (c choice) {
 
 // together reports whether a point may be in one block with those behind it, up to number n of the run.
 func (w *walk) together(i, n int) bool {
+	if len(w.apart) == 0 {
+		return true
+	}
 	second, ok := w.apart[i]
 	at, asked := w.place[second]
 	return !ok || !asked || at >= n
@@ -168,10 +171,12 @@ func (s *span) add(p Point, limit int) {
 	for i := range s.gaps {
 		s.gaps[i].start = max(s.gaps[i].start, end)
 	}
-	if s.start >= 0 {
+	if limit >= 0 && s.start-end > limit {
 		s.gaps = append(s.gaps, stretch{end, s.start})
 	}
-	s.gaps = slices.DeleteFunc(s.gaps, func(g stretch) bool { return limit < 0 || g.end-g.start <= limit })
+	if len(s.gaps) > 0 {
+		s.gaps = slices.DeleteFunc(s.gaps, func(g stretch) bool { return g.end-g.start <= limit })
+	}
 	s.start, s.end, s.widest = start, max(s.end, end), max(s.widest, end-start)
 }
 
