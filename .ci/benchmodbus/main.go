@@ -233,7 +233,7 @@ func cpuTime(pid int) (time.Duration, error) {
 func rss(status string) string {
 	var lines []string
 	for line := range strings.Lines(status) {
-		if strings.HasPrefix(line, "VmRSS:") || strings.HasPrefix(line, "VmHWM:") {
+		if strings.HasPrefix(line, "VmRSS:") || strings.HasPrefix(line, "VmHWM:") || strings.HasPrefix(line, "RssAnon:") {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))
 		}
 	}
