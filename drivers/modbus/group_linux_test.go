@@ -212,3 +212,16 @@ func TestProbesAreNotRepeated(t *testing.T) {
 	unit.Inject(sim.NoAnswer(), 1)
 	wantValues(t, d, 0, "0") // repeated
 }
+
+// Two points that the device does not read in one request stay apart also when the plan changes for another reason.
+func TestHalvesStayApart(t *testing.T) {
+	unit := sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 1}, {First: 5, Count: 1}, {First: 100, Count: 1}}})
+	server := simtest.TCP(t, map[byte]*sim.Unit{1: unit}, sim.ServerOptions{})
+	d := newTestDriver(t, Options{Bus: tcpBus(server.Address), MaxGap: gap(10), Devices: []Device{{Name: "d", Points: holding(0, 5, 100, 101)}}})
+	for range 3 {
+		wantValues(t, d, 0, "0 0 0 <exception 2>")
+	}
+	if got := unit.Stats().Requests; got != 6+2*3 { // both blocks and their halves, then what was answered
+		t.Errorf("%d requests for three polls, want 12; asks for %s", got, asked(d))
+	}
+}
