@@ -17,15 +17,15 @@ TESTREPORT = go run ./.ci/testreport
 # The npm packages of the end-to-end tests.
 CLIENTS    = cmd/tidegate/e2e/testdata/clients
 # The go command looks into no folder whose name begins with a dot, so that ours is named.
-PACKAGES   = ./... ./.ci/testreport
+PACKAGES   = ./... ./.ci/testreport ./.ci/benchmodbus
 
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race check fuzz bench bench-peers e2e e2e-clients clients soak build-all $(PLATFORMS:%=build-%) clean
+.PHONY: help build demo test race check fuzz bench bench-peers bench-modbus bench-telegraf e2e e2e-clients clients soak build-all $(PLATFORMS:%=build-%) clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build bin/tidegate for this machine
 	$(GOBUILD) -o bin/tidegate ./cmd/tidegate
@@ -65,6 +65,13 @@ bench: ## run the benchmarks that match BENCH (all)
 
 bench-peers: ## load the broker, mosquitto and nats-server side by side (needs MQTTLOAD=folder; BENCH_SCALE=n for longer)
 	@MQTTLOAD='$(MQTTLOAD)' .ci/bench-peers
+
+bench-modbus: build ## measure a gateway that polls Modbus TCP: its cost at 1 s, and how fast it can be
+	go run ./.ci/benchmodbus -gateway bin/tidegate
+	go run ./.ci/benchmodbus -gateway bin/tidegate -interval 1ms -buses 4 -registers 125
+
+bench-telegraf: ## the same devices polled by telegraf, where it is installed, to compare
+	@.ci/bench-telegraf
 
 build-all: $(PLATFORMS:%=build-%) ## build bin/tidegate-linux-* for arm6, arm7, arm64, amd64 and riscv64
 

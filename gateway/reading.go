@@ -47,6 +47,10 @@ type Point struct {
 	Kind     Kind   // of the values it gives
 	Writable bool
 	Min, Max float64 // the range that a command may write, in engineering units; both 0 means no limit
+	// A point with a Deadband or a Heartbeat is published when it has moved by more than Deadband (0: at all) since it was published
+	// last, when its quality changes, and when Heartbeat has passed (0: never). One with neither is published with each poll.
+	Deadband  float64
+	Heartbeat time.Duration
 }
 
 // Reading is one value of one point at one time.

@@ -94,6 +94,7 @@ type BusStats struct {
 	Writes    uint64
 	Panics    uint64        // caught at the bus's boundary
 	Busy      time.Duration // time spent in conversations
+	Load      float64       // share of the last half minute to minute that it was busy; 1 is all
 	Devices   []DeviceStats
 }
 
@@ -102,4 +103,9 @@ type DeviceStats struct {
 	Name     string
 	Online   bool
 	LastGood time.Time // zero: never
+	Polls    uint64    // that it answered
+	Missed   uint64    // poll slots that could not be kept
+	Wanted   float64   // polls a second by its intervals
+	Achieved float64   // polls a second that it answered of late: in the last half minute to minute, or in its last four to eight polls
+	Behind   bool      // it is online, and Achieved is less than 95 % of Wanted
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidegate/tidegate/gateway/app"
+	"github.com/tidegate/tidegate/gateway/config"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -14,6 +16,7 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check a configuration and say everything that is wrong with it",
 		Long: "Check reads a configuration with its password and ACL files as run would, opens nothing, and names every mistake with file, line and column.\n" +
+			"It plans the requests of each bus, refuses a serial line that would need more than all its time, and warns above 70 %.\n" +
 			"The exit code is 0 when the configuration can be run and 2 when it cannot.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -23,6 +26,9 @@ func newCheckCommand() *cobra.Command {
 			}
 			if err := app.CheckAccess(cfg); err != nil {
 				return usageError{err}
+			}
+			if err := checkLoad(cmd.ErrOrStderr(), cfg); err != nil {
+				return err
 			}
 			points := 0
 			for _, d := range cfg.Devices {
@@ -35,4 +41,16 @@ func newCheckCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// checkLoad prints a warning for each bus that is asked for much, and refuses what a line cannot carry.
+func checkLoad(warnings io.Writer, cfg *config.Config) error {
+	list, err := app.CheckLoad(cfg)
+	for _, w := range list {
+		fmt.Fprintln(warnings, w)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
 }

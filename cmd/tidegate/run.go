@@ -42,6 +42,9 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkLoad(cmd.ErrOrStderr(), cfg); err != nil {
+				return err
+			}
 			hup := make(chan os.Signal, 1) // one that waits stands for all
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)

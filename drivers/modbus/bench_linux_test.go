@@ -54,7 +54,7 @@ func benchPoll(b *testing.B, d *Driver, n int) pollTimes {
 	readings := make([]gateway.Reading, n)
 	device := 0
 	one := func() {
-		if _, err := d.Poll(b.Context(), device, 0, readings); err != nil {
+		if _, err := d.Poll(b.Context(), device, 0, 0, readings); err != nil {
 			b.Fatal(err)
 		}
 		device = (device + 1) % len(d.devices)

@@ -87,13 +87,17 @@ type rehearsal struct {
 func (r *rehearsal) Devices() []engine.Device {
 	var out []engine.Device
 	for _, d := range r.Driver.Devices() {
-		out = append(out, engine.Device(d))
+		e := engine.Device{Name: d.Name, StaleAfter: d.StaleAfter, Publish: d.Publish, Points: d.Points}
+		for _, g := range d.Groups {
+			e.Groups = append(e.Groups, engine.Group(g))
+		}
+		out = append(out, e)
 	}
 	return out
 }
 
 // Poll implements engine.Driver. It sets the misfortune up between two polls.
-func (r *rehearsal) Poll(ctx context.Context, device, step int, readings []gateway.Reading) (bool, error) {
+func (r *rehearsal) Poll(ctx context.Context, device, group, step int, readings []gateway.Reading) (bool, error) {
 	if step == 0 {
 		r.poll++
 		switch r.poll {
@@ -103,7 +107,7 @@ func (r *rehearsal) Poll(ctx context.Context, device, step int, readings []gatew
 			r.end()
 		}
 	}
-	more, err := r.Driver.Poll(ctx, device, step, readings)
+	more, err := r.Driver.Poll(ctx, device, group, step, readings)
 	if errors.Is(err, ErrNoAnswer) {
 		err = fmt.Errorf("%w: %w", engine.ErrNoAnswer, err)
 	}

@@ -23,6 +23,17 @@
 //
 // They do not say how 32-bit values lie in registers, nor what a byte order within a register would be: see [Order].
 //
+// # What is asked for together
+//
+// The points of a device that have the same interval are read with the requests that take the least time on the bus together: up to 125 registers
+// or 2000 bits in one (Modbus Application Protocol V1.1b3, 6.1 to 6.4), across a gap of unwanted ones where they cost less than another request. That depends on
+// the baud rate and format, and on how long the device takes to answer, which is measured; the plan changes when it saves a
+// twentieth. Points that share registers are asked for once, and none is split.
+//
+// A block that a device refuses with exception 2 or 3 is halved until the points that it refuses stand alone. They are bad with that
+// reason and left out of the later polls, and no request reaches across them; two points whose halves were answered and whose block was not stay apart.
+// What was refused is asked for again after a minute, then after two, and so on up to once a day; and when the bus was lost.
+//
 // # Which answer is taken
 //
 // An RTU or ASCII frame carries no transaction id. An answer is taken when unit, function, byte count (for a write: address and value) and check sum

@@ -19,6 +19,10 @@ type Driver struct {
 	client  *client
 	devices []*device
 	writes  atomic.Uint64
+	pace    pace
+	limits  limits
+	ended   time.Time // of the last conversation
+	clean   bool      // it was answered
 }
 
 // device is a unit and what is known about how to read it.
@@ -30,11 +34,13 @@ type device struct {
 	gap     time.Duration
 	points  []Point
 	codecs  []*codec
-	planned []*block // as New made them
-	blocks  []*block // in the order of asking; blocks that the device refuses as a whole are split
-	pending []*block // of the poll under way
-	heard   bool     // the device has answered in the poll under way
-	losses  int      // of the bus, when blocks was last equal to planned
+	groups  []*group
+	group   *group   // of the poll under way
+	pending []*block // likewise
+	heard   bool     // the device has answered in it
+	silent  int      // polls in a row before it without any answer
+	losses  int      // of the bus, when what was refused was last forgotten
+	response
 }
 
 // New checks the options and plans the requests. It opens nothing.
@@ -46,25 +52,28 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: newClient(b, o)}
+	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o.line()), limits: o.limits()}
 	for _, dev := range o.Devices {
-		d.devices = append(d.devices, newDevice(dev, o))
+		d.devices = append(d.devices, newDevice(dev))
 	}
 	return d, nil
 }
 
-func newDevice(d Device, o Options) *device {
-	maxGap, maxCount := o.limits()
+func newDevice(d Device) *device {
 	dev := &device{
-		info:    DeviceInfo{Name: d.Name, Interval: d.Interval, StaleAfter: d.StaleAfter, Publish: d.Publish},
+		info:    DeviceInfo{Name: d.Name, StaleAfter: d.StaleAfter, Publish: d.Publish},
 		unit:    d.Unit,
 		timeout: cmp.Or(d.Timeout, time.Second),
 		retries: d.Retries,
 		gap:     d.Gap,
 		points:  slices.Clone(d.Points),
-		planned: plan(d.Points, maxGap, maxCount),
+		groups:  newGroups(d),
+		heard:   true,
 	}
 	dev.forget()
+	for _, g := range dev.groups {
+		dev.info.Groups = append(dev.info.Groups, GroupInfo{Interval: g.interval, Points: slices.Clone(g.points)})
+	}
 	for _, p := range d.Points {
 		c := newCodec(p)
 		p.Kind = c.kind()
@@ -101,15 +110,16 @@ func (d *Driver) Stats() gateway.BusStats {
 	}
 }
 
-// Poll asks for one block of a device's points: step 0 begins a poll, and each further step asks for the next block. The readings of the
-// block's points are set, good or bad; those of a block that the device refuses as a whole are set by the steps that ask for its halves.
+// Poll asks for one block of a group of a device's points: step 0 begins a poll, and each further step asks for the next block. The readings of
+// the block's points are set, good or bad; those of a block that the device refuses as a whole are set by the steps that ask for its halves.
+// A point that was refused alone is not asked for in each poll: see the package's documentation.
 //
 // An error says why points are bad. It wraps ErrNoAnswer when the device has not answered at all in this poll, or its bus is not open.
 // An error of ctx leaves the readings as they are.
-func (d *Driver) Poll(ctx context.Context, device, step int, readings []gateway.Reading) (more bool, err error) {
+func (d *Driver) Poll(ctx context.Context, device, group, step int, readings []gateway.Reading) (more bool, err error) {
 	dev := d.devices[device]
 	if step == 0 {
-		dev.begin(d.client.losses)
+		d.begin(dev, dev.groups[group])
 	}
 	if len(dev.pending) == 0 {
 		return false, nil
@@ -122,23 +132,43 @@ func (d *Driver) Poll(ctx context.Context, device, step int, readings []gateway.
 	case err == nil:
 		dev.heard = true
 		dev.store(b, data, readings)
+		dev.group.taken(b)
 	case !errors.As(err, &failed):
 		return false, err
 	case dev.bisect(b, failed):
+		err = nil
 	default:
-		dev.spoil(b, failed, readings)
-		return len(dev.pending) > 0, fmt.Errorf("device %q: read %s: %w", dev.info.Name, dev.describe(b), dev.judge(b, failed))
+		err = dev.fail(b, failed, readings)
 	}
-	return len(dev.pending) > 0, nil
+	if len(dev.pending) == 0 && dev.heard {
+		err = cmp.Or(err, dev.group.recall(readings))
+	}
+	return len(dev.pending) > 0, err
+}
+
+// fail draws the conclusions from a block that brought nothing.
+func (dev *device) fail(b *block, f *failure, readings []gateway.Reading) error {
+	dev.spoil(b, f, readings)
+	err := fmt.Errorf("device %q: read %s: %w", dev.info.Name, dev.describe(b), dev.judge(b, f))
+	if f.refusesBlock() {
+		dev.group.refuse(b, f.reason, err)
+	}
+	return err
 }
 
 // read asks until there is an answer, or the retries are used up.
 func (d *Driver) read(ctx context.Context, dev *device, q request) ([]byte, error) {
 	c := dev.call(q)
+	retries := dev.retries
+	if dev.silent >= probing {
+		retries = 0
+	}
 	for try := 0; ; try++ {
+		start := time.Now()
 		data, err := d.client.do(ctx, c)
+		d.measure(dev, q, start, err)
 		var exception *Error
-		if err == nil || try >= dev.retries || ctx.Err() != nil || errors.As(err, &exception) || refusedToOpen(err) {
+		if err == nil || try >= retries || ctx.Err() != nil || errors.As(err, &exception) || refusedToOpen(err) {
 			return data, err
 		}
 		c.repeat = answerMayCome(err)
@@ -151,32 +181,40 @@ func refusedToOpen(err error) bool {
 	return errors.As(err, &offline) && !offline.Sent
 }
 
-// begin starts a poll with the first block.
-func (dev *device) begin(losses int) {
-	if losses != dev.losses {
+// probing is how many polls in a row may stay without any answer until nothing is repeated any more: that is for answers that were lost, and
+// each repetition to a device that is not there takes the time of the others.
+const probing = 2
+
+// measure learns from an answer how long the device took. It leaves out those after an error, which may have waited for the line or have
+// opened it.
+func (d *Driver) measure(dev *device, q request, start time.Time, err error) {
+	clean, waited := d.clean, max(0, d.ended.Add(d.pace.silence).Sub(start))
+	d.ended, d.clean = time.Now(), err == nil
+	if clean && err == nil && q.isRead() {
+		dev.response.add(d.ended.Sub(start) - waited - d.pace.chars(requestChars+q.answerSize()+3))
+	}
+}
+
+// begin starts a poll of a group with its first block.
+func (d *Driver) begin(dev *device, g *group) {
+	if losses := d.client.losses; losses != dev.losses {
 		dev.forget()
 		dev.losses = losses
 	}
-	dev.pending = append(dev.pending[:0:0], dev.blocks...)
-	dev.heard = false
+	if dev.silent++; dev.heard {
+		dev.silent = 0
+	}
+	g.retry(time.Now())
+	g.planFor(planner{points: dev.points, limits: d.limits, cost: d.pace.cost(dev.response.or(d.pace.usual))})
+	dev.group, dev.pending, dev.heard = g, g.pending(dev.points), false
 }
 
 // forget returns to the plan: what the device refused may be another one's business by now.
 func (dev *device) forget() {
-	dev.blocks = slices.Clone(dev.planned)
+	for _, g := range dev.groups {
+		g.forget()
+	}
 	dev.pending = nil
-}
-
-// describe names a block for people.
-func (dev *device) describe(b *block) string {
-	if b.count == 1 {
-		return fmt.Sprintf("%v of unit %d", b.at(), dev.unit)
-	}
-	what := "registers"
-	if b.table.bits() {
-		what = "bits"
-	}
-	return fmt.Sprintf("%d %s from %v of unit %d", b.count, what, b.at(), dev.unit)
 }
 
 // store sets the readings of a block from its answer.
@@ -211,15 +249,11 @@ func (dev *device) spoil(b *block, f *failure, readings []gateway.Reading) {
 // bisect splits a block of several points that the device refuses, so that one illegal address does not take the others' values. The
 // halves are asked for next, and from now on in place of the block.
 func (dev *device) bisect(b *block, f *failure) bool {
-	var exception *Error
-	if len(b.points) < 2 || !errors.As(f, &exception) || !exception.refusesBlock() {
+	if !f.refusesBlock() || b.alike(dev.points) {
 		return false
 	}
 	dev.heard = true
-	halves := b.split(dev.points)
-	dev.pending = append(slices.Clone(halves), dev.pending...)
-	at := slices.Index(dev.blocks, b)
-	dev.blocks = slices.Replace(dev.blocks, at, at+1, halves...)
+	dev.pending = append(dev.group.halve(b, dev.points), dev.pending...)
 	return true
 }
 
@@ -231,8 +265,7 @@ func (dev *device) judge(b *block, f *failure) *failure {
 		return f
 	}
 	if f.reason == gateway.ReasonTimeout {
-		at := slices.Index(dev.blocks, b)
-		dev.blocks = append(slices.Delete(dev.blocks, at, at+1), b)
+		dev.group.postpone(b)
 	}
 	if dev.heard && f.reason != gateway.ReasonOffline {
 		return &failure{reason: f.reason, err: f.err}

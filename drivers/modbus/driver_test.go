@@ -15,8 +15,8 @@ func TestDevicesAreTheEngines(t *testing.T) {
 	d := newTestDriver(t, Options{Bus: tcpBus("127.0.0.1:502"), Devices: []Device{
 		{Name: "meter", Interval: time.Second, StaleAfter: time.Minute, Publish: gateway.PublishBoth, Points: meterPoints()},
 	}})
-	got := engine.Device(d.Devices()[0]) // compiles only while both have the same fields
-	if got.Name != "meter" || got.Interval != time.Second || got.StaleAfter != time.Minute || got.Publish != gateway.PublishBoth || len(got.Points) != 9 {
+	got := d.Devices()[0]
+	if got.Name != "meter" || len(got.Groups) != 1 || engine.Group(got.Groups[0]).Interval != time.Second || got.StaleAfter != time.Minute || got.Publish != gateway.PublishBoth || len(got.Points) != 9 {
 		t.Errorf("Devices() = %+v", got)
 	}
 	for i, kind := range []gateway.Kind{gateway.KindFloat64, gateway.KindFloat64, gateway.KindUint, gateway.KindFloat32, gateway.KindBool} {

@@ -34,6 +34,12 @@ func (e *Error) Reason() gateway.Reason {
 	return gateway.Reason(fmt.Sprintf("exception %d", e.Exception))
 }
 
+// refusesBlock reports whether the device has refused, and maybe one address among several only.
+func (f *failure) refusesBlock() bool {
+	var exception *Error
+	return errors.As(f.err, &exception) && exception.refusesBlock()
+}
+
 // refusesBlock reports whether the exception may be due to one address among several.
 func (e *Error) refusesBlock() bool {
 	return e.Exception == illegalAddress || e.Exception == illegalValue

@@ -53,7 +53,7 @@ func poll(t testing.TB, d *Driver, device int) ([]gateway.Reading, []error) {
 	readings := make([]gateway.Reading, len(d.devices[device].points))
 	var errs []error
 	for step := 0; ; step++ {
-		more, err := d.Poll(context.Background(), device, step, readings)
+		more, err := d.Poll(context.Background(), device, 0, step, readings)
 		if err != nil {
 			errs = append(errs, err)
 		}

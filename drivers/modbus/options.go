@@ -25,7 +25,8 @@ type Options struct {
 	MaxInFlight int
 	// MaxRegisters bounds how many registers points are put together to ask for at once; 0 means 125, the most that Modbus allows.
 	MaxRegisters int
-	// MaxGap bounds the unwanted registers between two points that are asked for together; nil means 10.
+	// MaxGap bounds the unwanted registers between two points that are asked for together; nil means as many as cost less than another
+	// request.
 	MaxGap  *int
 	Devices []Device
 }
@@ -34,7 +35,7 @@ type Options struct {
 type Device struct {
 	Name       string
 	Unit       byte          // on a serial line 1 to 247 (Modbus over Serial Line V1.02, 2.2), on TCP any
-	Interval   time.Duration // between polls
+	Interval   time.Duration // between polls of the points that do not say it themselves
 	StaleAfter time.Duration // a reading older than this is stale; 0: the engine's default
 	Publish    gateway.PublishMode
 	Timeout    time.Duration // from the end of a request to the answer, transmission not counted; 0 means 1 s
@@ -43,13 +44,19 @@ type Device struct {
 	Points     []Point
 }
 
-// DeviceInfo is a device as the engine sees it: field by field the engine's Device.
+// DeviceInfo is a device as the engine sees it: field by field the engine's Device, with a Group for each GroupInfo.
 type DeviceInfo struct {
 	Name       string
-	Interval   time.Duration
+	Groups     []GroupInfo
 	StaleAfter time.Duration
 	Publish    gateway.PublishMode
 	Points     []gateway.Point
+}
+
+// GroupInfo is the points of a device that are polled together, because they have the same interval.
+type GroupInfo struct {
+	Interval time.Duration
+	Points   []int // indices of the device's points
 }
 
 // check reports all mistakes at once.
@@ -84,6 +91,9 @@ func (d Device) check(serial bool) error {
 		errs = append(errs, errors.New("gap is negative"))
 	}
 	for _, p := range d.Points {
+		if p.Interval < 0 {
+			errs = append(errs, fmt.Errorf("point %q: interval %v is negative", p.Name, p.Interval))
+		}
 		if err := p.check(); err != nil {
 			errs = append(errs, fmt.Errorf("point %q: %w", p.Name, err))
 		}
@@ -94,10 +104,10 @@ func (d Device) check(serial bool) error {
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 // limits returns the bounds for the plan.
-func (o Options) limits() (maxGap, maxCount int) {
-	maxGap = defaultGap
+func (o Options) limits() limits {
+	l := limits{gap: -1, count: cmp.Or(o.MaxRegisters, maxRegisters)}
 	if o.MaxGap != nil {
-		maxGap = *o.MaxGap
+		l.gap = *o.MaxGap
 	}
-	return maxGap, cmp.Or(o.MaxRegisters, maxRegisters)
+	return l
 }

@@ -164,10 +164,10 @@ func TestConversationOnEachTransport(t *testing.T) {
 		meterConverses(t, o)
 	})
 	t.Run("ASCIIOverTCP", func(t *testing.T) {
-		meterConverses(t, Options{Bus: tcpBus(bustest.PlayTCP(t, speakASCII(t, meterConversation))), Framing: FramingASCII})
+		meterConverses(t, Options{Bus: tcpBus(bustest.PlayTCP(t, speakASCII(t, meterConversation))), Framing: FramingASCII, MaxGap: gap(10)})
 	})
 	t.Run("RTUOverTCP", func(t *testing.T) {
-		meterConverses(t, Options{Bus: tcpBus(bustest.PlayTCP(t, speakRTU(t, meterConversation))), Framing: FramingRTU})
+		meterConverses(t, Options{Bus: tcpBus(bustest.PlayTCP(t, speakRTU(t, meterConversation))), Framing: FramingRTU, MaxGap: gap(10)})
 	})
 }
 

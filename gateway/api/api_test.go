@@ -39,7 +39,9 @@ func options() api.Options {
 				}}
 			},
 			Buses: func() []gateway.BusStats {
-				return []gateway.BusStats{{Name: "line", Timeouts: 4, Devices: []gateway.DeviceStats{{Name: "meter", Online: true}}}}
+				return []gateway.BusStats{{Name: "line", Timeouts: 4, Load: 0.7, Devices: []gateway.DeviceStats{
+					{Name: "meter", Online: true, Polls: 9, Missed: 2, Wanted: 1, Achieved: 0.5, Behind: true},
+				}}}
 			},
 		},
 	}
@@ -79,6 +81,12 @@ func TestMetricsCarrySnapshots(t *testing.T) {
 		`tidegate_bridge_epoch{upstream="cloud"} 17`,
 		`tidegate_bus_timeouts_total{bus="line"} 4`,
 		`tidegate_device_up{device="meter"} 1`,
+		`tidegate_bus_load_ratio{bus="line"} 0.7`,
+		`tidegate_device_polls_total{device="meter"} 9`,
+		`tidegate_device_missed_total{device="meter"} 2`,
+		`tidegate_device_wanted_polls_per_second{device="meter"} 1`,
+		`tidegate_device_achieved_polls_per_second{device="meter"} 0.5`,
+		`tidegate_device_behind{device="meter"} 1`,
 		`tidegate_queue_bytes{queue="upstream/cloud"} 512`,
 		`tidegate_queue_orphan{queue="upstream/cloud"} 1`,
 		`tidegate_queue_dropped_total{queue="upstream/cloud",reason="age"} 5`,

@@ -227,6 +227,7 @@ func busMetrics(s gateway.BusStats) []row {
 		count("tidegate_bus_writes_total", "Writes carried out.", s.Writes),
 		count("tidegate_bus_panics_total", "Panics caught at the bus's boundary.", s.Panics),
 		{metric{"tidegate_bus_busy_seconds_total", "Time spent in conversations.", counter}, s.Busy.Seconds()},
+		level("tidegate_bus_load_ratio", "Share of the last half minute to minute that the bus was busy, 0 to 1.", s.Load),
 	}
 }
 
@@ -234,5 +235,10 @@ func deviceMetrics(d gateway.DeviceStats) []row {
 	return []row{
 		truth("tidegate_device_up", "1 while the device answers.", d.Online),
 		level("tidegate_device_last_good_timestamp_seconds", "Time of the newest good reading, 0 when there was none.", seconds(d.LastGood)),
+		count("tidegate_device_polls_total", "Polls that the device answered.", d.Polls),
+		count("tidegate_device_missed_total", "Poll slots of the device that could not be kept.", d.Missed),
+		level("tidegate_device_wanted_polls_per_second", "Polls a second by the device's intervals.", d.Wanted),
+		level("tidegate_device_achieved_polls_per_second", "Polls a second that the device answered of late.", d.Achieved),
+		truth("tidegate_device_behind", "1 while the device answers and is polled less often than its intervals ask for.", d.Behind),
 	}
 }

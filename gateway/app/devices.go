@@ -110,7 +110,7 @@ func sentinel(t modbus.Type, s config.Sentinel) uint64 {
 
 // point maps a point to the vocabulary.
 func point(p config.Point) gateway.Point {
-	out := gateway.Point{Name: p.Name, Unit: p.Unit, Writable: p.Writable}
+	out := gateway.Point{Name: p.Name, Unit: p.Unit, Writable: p.Writable, Deadband: p.Deadband, Heartbeat: p.Heartbeat}
 	out.Min, out.Max = bounds(p.Min, p.Max)
 	return out
 }
@@ -138,14 +138,17 @@ func (d driver) Devices() []engine.Device {
 	infos := d.Driver.Devices()
 	out := make([]engine.Device, len(infos))
 	for i, info := range infos {
-		out[i] = engine.Device(info)
+		out[i] = engine.Device{Name: info.Name, StaleAfter: info.StaleAfter, Publish: info.Publish, Points: info.Points}
+		for _, g := range info.Groups {
+			out[i].Groups = append(out[i].Groups, engine.Group(g))
+		}
 	}
 	return out
 }
 
 // Poll implements engine.Driver.
-func (d driver) Poll(ctx context.Context, device, step int, readings []gateway.Reading) (bool, error) {
-	more, err := d.Driver.Poll(ctx, device, step, readings)
+func (d driver) Poll(ctx context.Context, device, group, step int, readings []gateway.Reading) (bool, error) {
+	more, err := d.Driver.Poll(ctx, device, group, step, readings)
 	return more, noAnswer(err)
 }
 

@@ -59,11 +59,22 @@ type StatusUpstream struct {
 
 // StatusBus is one bus's part of a status.
 type StatusBus struct {
-	Name    string  `json:"name"`
-	Open    bool    `json:"open"`
-	Load    float64 `json:"load"` // share of the time since the last status that it was busy
-	Online  int     `json:"online"`
-	Devices int     `json:"devices"`
+	Name     string         `json:"name"`
+	Open     bool           `json:"open"`
+	Load     float64        `json:"load"` // share of the time since the last status that it was busy
+	Online   int            `json:"online"`
+	Devices  int            `json:"devices"`
+	Wanted   float64        `json:"polls_wanted"`   // a second, of all devices
+	Achieved float64        `json:"polls_achieved"` // likewise
+	Missed   uint64         `json:"missed"`         // poll slots that could not be kept, since the start
+	Behind   []StatusDevice `json:"behind,omitempty"`
+}
+
+// StatusDevice is a device that answers and is polled less often than its intervals ask for.
+type StatusDevice struct {
+	Name     string  `json:"name"`
+	Wanted   float64 `json:"polls_wanted"` // a second
+	Achieved float64 `json:"polls_achieved"`
 }
 
 // statusSources are the snapshots that a status is made of.
@@ -191,7 +202,7 @@ func cardYears(endurance int64, written uint64, since, now time.Time) *float64 {
 }
 
 func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
-	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices)}
+	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices), Missed: b.Missed}
 	if elapsed > 0 {
 		s.Load = round((b.Busy-m.busy[b.Name]).Seconds()/elapsed, 1000)
 	}
@@ -200,7 +211,13 @@ func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
 		if d.Online {
 			s.Online++
 		}
+		s.Wanted += d.Wanted
+		s.Achieved += d.Achieved
+		if d.Behind {
+			s.Behind = append(s.Behind, StatusDevice{d.Name, round(d.Wanted, 1000), round(d.Achieved, 1000)})
+		}
 	}
+	s.Wanted, s.Achieved = round(s.Wanted, 1000), round(s.Achieved, 1000)
 	return s
 }
 

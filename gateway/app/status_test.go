@@ -96,6 +96,21 @@ func TestStatusProjectsTheCard(t *testing.T) {
 	}
 }
 
+func TestStatusTellsWhoIsBehind(t *testing.T) {
+	b := newStatusBench(0)
+	b.buses = []gateway.BusStats{{Name: "line", Missed: 7, Devices: []gateway.DeviceStats{
+		{Name: "meter", Online: true, Wanted: 1, Achieved: 0.70004, Behind: true},
+		{Name: "pump", Online: true, Wanted: 0.1, Achieved: 0.1},
+		{Name: "dead", Wanted: 1},
+	}}}
+	want := []StatusBus{{
+		Name: "line", Online: 2, Devices: 3, Wanted: 2.1, Achieved: 0.8, Missed: 7, Behind: []StatusDevice{{"meter", 1, 0.7}},
+	}}
+	if diff := cmp.Diff(want, b.after(10*time.Second).Buses); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestStatusLoadIsOfTheInterval(t *testing.T) {
 	b := newStatusBench(0)
 	b.buses = []gateway.BusStats{{Name: "line", Open: true, Busy: 5 * time.Second, Devices: []gateway.DeviceStats{{Online: true}, {}}}}

@@ -33,6 +33,7 @@ type bus struct {
 	// orders is filled by the bus's lane, one at a time, and closed by it when no more will come.
 	orders chan *order
 
+	slots    []place // what each slot of the schedule polls
 	schedule *schedule
 	current  *poll         // under way between two of its steps; nil when there is none
 	pause    time.Duration // after the last panic; 0 after a clean conversation
@@ -41,28 +42,44 @@ type bus struct {
 	counters counters
 }
 
-func newBus(cfg Bus, o Options) *bus {
+// place is one group of one device, both by their index.
+type place struct{ device, group int }
+
+func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
 		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
 		orders: make(chan *order, 1),
 	}
-	for i, d := range cfg.Driver.Devices() {
-		b.devices = append(b.devices, newDevice(i, d, o.Topics))
+	for i, cfg := range cfg.Driver.Devices() {
+		if err := cfg.check(); err != nil {
+			return nil, err
+		}
+		d := newDevice(i, cfg, o.Topics)
+		for g := range d.Groups {
+			d.slots = append(d.slots, len(b.slots))
+			b.slots = append(b.slots, place{i, g})
+		}
+		b.devices = append(b.devices, d)
 	}
-	b.counters.setUp(b.devices)
-	return b
+	b.counters.setUp(b.devices, b.now())
+	return b, nil
+}
+
+// newSchedule gives each group of each device a slot.
+func (b *bus) newSchedule() *schedule {
+	intervals := make([]time.Duration, len(b.slots))
+	for i, s := range b.slots {
+		intervals[i] = b.devices[s.device].Groups[s.group].Interval
+	}
+	return newSchedule(b.now(), intervals)
 }
 
 // run holds conversations until ctx ends. A command that was recorded as started by then is carried out all the same, as long as
 // late allows: nobody could tell afterwards whether it had been.
 func (b *bus) run(ctx, late context.Context) {
 	defer b.close()
-	intervals := make([]time.Duration, len(b.devices))
-	for i, d := range b.devices {
-		intervals[i] = d.Interval
-	}
-	b.schedule = newSchedule(b.now(), intervals)
+	b.schedule = b.newSchedule()
 	for ctx.Err() == nil {
 		if rest := b.resume.Sub(b.now()); rest > 0 {
 			wait(rest, ctx.Done())
@@ -90,12 +107,13 @@ func (b *bus) turn(ctx, late context.Context) {
 		return
 	}
 	now := b.now()
-	device, ok, wake := b.schedule.next(now)
+	slot, ok, wake := b.schedule.next(now)
 	if !ok {
 		b.idle(ctx, late, wake)
 		return
 	}
-	b.current = b.begin(device, now)
+	s := b.slots[slot]
+	b.current = b.begin(s.device, b.devices[s.device].groups[s.group:s.group+1], now)
 }
 
 // idle waits for the next poll that is due or the next command.

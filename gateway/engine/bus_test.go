@@ -99,8 +99,8 @@ func TestStatsJoinTheDrivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []gateway.BusStats{{
-		Name: "bus0", Open: true, Requests: 7, Timeouts: 3, Panics: 2, Busy: time.Minute,
-		Devices: []gateway.DeviceStats{{Name: "m"}},
+		Name: "bus0", Open: true, Requests: 7, Timeouts: 3, Panics: 2, Busy: time.Minute, Load: 1,
+		Devices: []gateway.DeviceStats{{Name: "m", Wanted: 1}},
 	}}
 	if got := e.Stats(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -109,7 +109,7 @@ func TestStatsJoinTheDrivers(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	idle := meters("m")
-	idle.devices[0].Interval = 0
+	idle.devices[0].Groups[0].Interval = 0
 	for want, change := range map[string]func(*Options){
 		"publisher is missing":                                    func(o *Options) { o.Publisher = nil },
 		"journal is missing":                                      func(o *Options) { o.Journal = nil },

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -28,33 +30,79 @@ type device struct {
 	index        int
 	topic        string
 	availability string
-	names        []string // shared by all batches
-	staleAfter   time.Duration
+	names        []string        // shared by all batches
+	staleAfter   []time.Duration // of each point
+	fastest      time.Duration   // the shortest interval
+	groups       []int           // all of them
+	slots        []int           // of its groups, in the bus's schedule
+	groupOf      []int           // of each point
 
 	readings  []gateway.Reading // the newest of each point
 	before    []gateway.Reading // kept for its memory
+	news      []int             // likewise
 	state     availability
 	failures  int    // polls in a row without any answer; of an offline device: probes
 	lastError string // as logged
 	clean     int    // polls in a row without an error
+	told      []told // of each point
+	asked     bool   // a command was carried out: the next poll is published whatever it brings
 }
 
 func newDevice(index int, cfg Device, topics gateway.Topics) *device {
 	d := &device{
 		Device: cfg, index: index,
 		topic: topics.Device(cfg.Name), availability: topics.Availability(cfg.Name),
-		staleAfter: cfg.StaleAfter,
 		names:      make([]string, len(cfg.Points)),
 		readings:   make([]gateway.Reading, len(cfg.Points)),
-	}
-	if d.staleAfter <= 0 {
-		d.staleAfter = 3 * cfg.Interval
+		staleAfter: make([]time.Duration, len(cfg.Points)),
+		told:       make([]told, len(cfg.Points)),
+		groupOf:    make([]int, len(cfg.Points)),
 	}
 	for i, p := range cfg.Points {
 		d.names[i] = p.Name
 		d.readings[i].Reason = gateway.ReasonNotRead
 	}
+	for i, g := range cfg.Groups {
+		d.groups = append(d.groups, i)
+		if d.fastest == 0 || g.Interval < d.fastest {
+			d.fastest = g.Interval
+		}
+		for _, p := range g.Points {
+			d.groupOf[p] = i
+			d.staleAfter[p] = cmp.Or(max(cfg.StaleAfter, 0), 3*g.Interval)
+		}
+	}
 	return d
+}
+
+// check refuses what cannot be polled.
+func (d *Device) check() error {
+	groups := make([]int, len(d.Points))
+	for _, g := range d.Groups {
+		if g.Interval <= 0 {
+			return fmt.Errorf("device %q: interval is %v, it must be positive", d.Name, g.Interval)
+		}
+		for _, p := range g.Points {
+			if p < 0 || p >= len(groups) {
+				return fmt.Errorf("device %q: a group has point number %d of %d", d.Name, p, len(groups))
+			}
+			groups[p]++
+		}
+	}
+	for p, n := range groups {
+		if n != 1 {
+			return fmt.Errorf("device %q: point %q is in %d groups, it must be in one", d.Name, d.Points[p].Name, n)
+		}
+	}
+	return nil
+}
+
+// wanted returns the polls a second that the intervals ask for.
+func (d *Device) wanted() (perSecond float64) {
+	for _, g := range d.Groups {
+		perSecond += 1 / g.Interval.Seconds()
+	}
+	return perSecond
 }
 
 // failure returns the reason that the driver gave in a poll without any answer, so that points which it did not reach can tell it too.

@@ -36,9 +36,6 @@ func newDispatcher(o Options, answers *answerer) *dispatcher {
 // add makes the devices of a lane's bus known.
 func (d *dispatcher) add(l *lane) error {
 	for _, dev := range l.bus.devices {
-		if dev.Interval <= 0 {
-			return fmt.Errorf("device %q: interval is %v, it must be positive", dev.Name, dev.Interval)
-		}
 		if _, twice := d.targets[dev.Name]; twice {
 			return fmt.Errorf("device %q is there twice", dev.Name)
 		}

@@ -7,15 +7,22 @@
 //
 // # Schedule
 //
-// Each device has a slot every interval, and the slots of a bus are spread over it. All devices are due once at the start. Among those that are
-// due, the earliest deadline goes first; slots that pass meanwhile are served by one poll, and the rest counted as missed. Between
-// any two conversations a waiting command goes first.
+// A device is polled in groups, one for each interval that its points have. Each group has a slot every interval, and the slots of a bus are
+// spread over it. All groups are due once at the start. Among those that are due, the earliest deadline goes first; slots that pass meanwhile
+// are served by one poll, and the rest counted as missed. Between any two conversations a waiting command goes first.
+//
+// # Publishing
+//
+// A poll becomes one batch that holds all points of the device, those of other groups as they were. A point with a deadband or a heartbeat is
+// news when it has moved by more than the deadband since it was published last, when its quality or reason has changed, and when its
+// heartbeat has passed; any other point is news with each poll of its group. A poll without news publishes nothing, unless a command asked for it.
+// A device whose points are published alone publishes those that are news.
 //
 // # Availability
 //
 // A device is online once anything of it answers. It is offline after a poll in which nothing answered: the first since the start, or the
 // second in a row when it was online. Then its availability is published, and one batch with all points bad; further probes
-// publish nothing until it answers. Probes back off, and while other devices of the bus answer, all probes together take at most a
+// publish nothing until it answers. One group probes for all, and when it is answered the others are due at once. Probes back off, and while other devices of the bus answer, all probes together take at most a
 // twentieth of its time.
 //
 // A point that a poll did not reach keeps its reading, which is stale in a batch once it is older than the device's StaleAfter.

@@ -11,10 +11,16 @@ import (
 // Device is a device as its driver describes it. It does not change while the engine runs.
 type Device struct {
 	Name       string
-	Interval   time.Duration // between polls
-	StaleAfter time.Duration // a reading older than this is stale; 0: three intervals
+	Groups     []Group
+	StaleAfter time.Duration // a reading older than this is stale; 0: three intervals of its group
 	Publish    gateway.PublishMode
 	Points     []gateway.Point
+}
+
+// Group is the points of a device that are polled together.
+type Group struct {
+	Interval time.Duration // between polls
+	Points   []int         // indices of the device's points; each point is in exactly one group
 }
 
 // Driver is one bus with its devices, as the engine sees it. Only the goroutine of that bus calls it, one call at a time; a
@@ -22,10 +28,10 @@ type Device struct {
 type Driver interface {
 	// Devices lists the devices of the bus in the order of configuration.
 	Devices() []Device
-	// Poll holds conversation number step (from 0) of a poll of device. It sets the readings that this conversation covers, good or
-	// bad with a reason, and says whether further steps follow. An error tells what went wrong in words for the log;
-	// ErrNoAnswer means that the device or its bus is not there, and the engine gives up the rest of this poll.
-	Poll(ctx context.Context, device, step int, readings []gateway.Reading) (more bool, err error)
+	// Poll holds conversation number step (from 0) of a poll of one group of device. It sets those readings of the device that this
+	// conversation covers, good or bad with a reason, and says whether further steps follow. An error tells what went wrong in words for the
+	// log; ErrNoAnswer means that the device or its bus is not there, and the engine gives up the rest of this poll.
+	Poll(ctx context.Context, device, group, step int, readings []gateway.Reading) (more bool, err error)
 	// Write writes v to a point and reads it back. The value is in engineering units and inside the point's range.
 	Write(ctx context.Context, device, point int, v gateway.Value) (gateway.Reading, error)
 	// Close gives the port or connection back. The driver may be used again; it then opens anew.

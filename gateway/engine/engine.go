@@ -50,7 +50,10 @@ func New(o Options) (*Engine, error) {
 	answers := &answerer{publisher: o.Publisher, journal: o.Journal, topics: o.Topics, now: o.Now, log: o.Logger}
 	e := &Engine{dispatcher: newDispatcher(o, answers)}
 	for _, cfg := range o.Buses {
-		b := newBus(cfg, o)
+		b, err := newBus(cfg, o)
+		if err != nil {
+			return nil, fmt.Errorf("set up bus %s: %w", cfg.Name, err)
+		}
 		l := &lane{bus: b, queue: make(chan *order, laneSize), answers: answers, clockSynced: o.ClockSynced}
 		if err := e.dispatcher.add(l); err != nil {
 			return nil, fmt.Errorf("set up bus %s: %w", cfg.Name, err)

@@ -42,8 +42,12 @@ func (d *fakeDriver) note(format string, args ...any) {
 	d.talks = append(d.talks, talk{fmt.Sprintf(format, args...), time.Since(epoch)})
 }
 
-func (d *fakeDriver) Poll(ctx context.Context, device, step int, readings []gateway.Reading) (bool, error) {
-	d.note("poll %d.%d", device, step)
+func (d *fakeDriver) Poll(ctx context.Context, device, group, step int, readings []gateway.Reading) (bool, error) {
+	if group == 0 {
+		d.note("poll %d.%d", device, step)
+	} else {
+		d.note("poll %d/%d.%d", device, group, step)
+	}
 	d.mu.Lock()
 	timeout, dead := d.dead[device]
 	d.mu.Unlock()
@@ -56,7 +60,9 @@ func (d *fakeDriver) Poll(ctx context.Context, device, step int, readings []gate
 		return d.onPoll(ctx, device, step, readings)
 	}
 	wait(d.cost, ctx.Done())
-	setAll(readings, good(gateway.Int(int64(step))))
+	for _, p := range d.devices[device].Groups[group].Points {
+		readings[p] = good(gateway.Int(int64(step)))
+	}
 	return false, ctx.Err()
 }
 
@@ -335,12 +341,15 @@ func (r *rig) send(topic, payload string) uint64 {
 
 // device has one-second polls and three points: a is a number of 0 to 100, b a switch, c cannot be written.
 func meter(name string) Device {
-	return Device{Name: name, Interval: time.Second, Points: []gateway.Point{
+	return Device{Name: name, Groups: every(time.Second, 0, 1, 2), Points: []gateway.Point{
 		{Name: "a", Kind: gateway.KindFloat64, Writable: true, Max: 100},
 		{Name: "b", Kind: gateway.KindBool, Writable: true},
 		{Name: "c", Kind: gateway.KindInt},
 	}}
 }
+
+// every is one group of these points.
+func every(interval time.Duration, points ...int) []Group { return []Group{{interval, points}} }
 
 func meters(names ...string) *fakeDriver {
 	d := &fakeDriver{cost: 10 * time.Millisecond}

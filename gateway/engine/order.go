@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -39,12 +40,14 @@ func (b *bus) carryOut(ctx, late context.Context, o *order) {
 	o.done <- b.write(late, o)
 }
 
-// read polls a device at once. A poll of it that is under way is given up: this one takes its place.
+// read polls all of a device at once. A poll of it that is under way is given up: this one takes its place.
 func (b *bus) read(ctx context.Context, index int) outcome {
 	if b.current != nil && b.current.index == index {
 		b.current = nil
 	}
-	p := b.begin(index, b.now())
+	d := b.devices[index]
+	d.asked = true
+	p := b.begin(index, d.groups, b.now())
 	for b.ask(ctx, p) {
 		continue
 	}
@@ -82,6 +85,11 @@ func (b *bus) write(ctx context.Context, o *order) outcome {
 		}
 		out.values = append(out.values, gateway.Setting{Point: name, Value: back.Value})
 	}
-	b.schedule.hurry(o.device, b.now())
+	d.asked = true
+	for g, group := range d.Groups {
+		if slices.ContainsFunc(o.writes, func(w write) bool { return slices.Contains(group.Points, w.point) }) {
+			b.schedule.hurry(d.slots[g], b.now())
+		}
+	}
 	return out
 }

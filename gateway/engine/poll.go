@@ -3,28 +3,33 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
 )
 
-// poll is one poll of a device, held step by step.
+// poll is one poll of some groups of a device, held step by step.
 type poll struct {
-	index    int // of the device
-	step     int
+	index    int               // of the device
+	groups   []int             // to poll, one after the other
+	at       int               // the one that is being polled
+	step     int               // of it
 	before   []gateway.Reading // as they were when it began
 	answered bool              // anything came back
 	cost     time.Duration     // of its conversations, without what came between them
 	err      error             // the last
 }
 
-// begin starts a poll that the schedule says is due.
-func (b *bus) begin(index int, now time.Time) *poll {
-	b.counters.missed.Add(b.schedule.begin(index, now))
+// begin starts a poll of groups that the schedule or a command says are due.
+func (b *bus) begin(index int, groups []int, now time.Time) *poll {
 	d := b.devices[index]
+	var missed uint64
+	for _, g := range groups {
+		missed += b.schedule.begin(d.slots[g], now)
+	}
+	b.counters.miss(index, missed)
 	d.before = append(d.before[:0], d.readings...)
-	return &poll{index: index, before: d.before}
+	return &poll{index: index, groups: groups, before: d.before}
 }
 
 // step holds one conversation of the current poll, and ends the poll with the last one.
@@ -43,7 +48,7 @@ func (b *bus) step(ctx context.Context) {
 func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 	readings := b.devices[p.index].readings
 	took, err := b.converse(func() (err error) {
-		more, err = b.driver.Poll(ctx, p.index, p.step, readings)
+		more, err = b.driver.Poll(ctx, p.index, p.groups[p.at], p.step, readings)
 		return err
 	})
 	p.step++
@@ -55,6 +60,9 @@ func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 		return false
 	}
 	p.answered = true
+	if !more && p.at < len(p.groups)-1 {
+		p.at, p.step, more = p.at+1, 0, true
+	}
 	return more
 }
 
@@ -62,7 +70,7 @@ func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 func (b *bus) finish(p *poll) {
 	now := b.now()
 	d := b.devices[p.index]
-	b.counters.polls.Add(1)
+	b.counters.poll(p.index, p.answered)
 	if p.answered {
 		b.answered(d, p, now)
 		return
@@ -70,7 +78,7 @@ func (b *bus) finish(p *poll) {
 	d.failures++
 	if d.state == online && d.failures < offlineAfter {
 		b.report(d, p)
-		b.publishBatch(d, now)
+		b.publishPoll(d, p, now)
 		return
 	}
 	if d.state != offline {
@@ -86,8 +94,11 @@ func (b *bus) answered(d *device, p *poll, now time.Time) {
 		d.state = online
 		b.log.Info("device is online", "device", d.Name)
 		b.publishAvailability(d, now)
+		for _, slot := range d.slots {
+			b.schedule.release(slot, now)
+		}
 	}
-	b.publishBatch(d, now)
+	b.publishPoll(d, p, now)
 }
 
 func (b *bus) goOffline(d *device, p *poll, now time.Time) {
@@ -100,17 +111,23 @@ func (b *bus) goOffline(d *device, p *poll, now time.Time) {
 		d.readings[i] = gateway.Reading{Reason: reason, Time: now}
 	}
 	b.publishAvailability(d, now)
-	b.publishBatch(d, now)
+	b.publishAll(d, now)
 }
 
-// postpone sets the next probe of an offline device. On a bus where others answer, all probes together take at most a twentieth of the
-// time: with n devices to probe, each takes its cost once in 20n times that.
+// postpone sets the next probe of an offline device: one of its groups is asked, the others wait until it answers. On a bus where others
+// answer, all probes together take at most a twentieth of the time: with n devices to probe, each takes its cost once in 20n times that.
 func (b *bus) postpone(d *device, p *poll, now time.Time) {
-	pause := backoff(d.Interval, d.failures)
+	pause := backoff(d.fastest, d.failures)
 	if dead := b.offline(); dead < len(b.devices) {
 		pause = max(pause, p.cost*time.Duration(20*dead-1))
 	}
-	b.schedule.postpone(p.index, now.Add(pause))
+	for g, slot := range d.slots {
+		if g == p.groups[p.at] {
+			b.schedule.postpone(slot, now.Add(pause))
+		} else {
+			b.schedule.hold(slot)
+		}
+	}
 }
 
 func (b *bus) offline() (n int) {
@@ -136,19 +153,6 @@ func (b *bus) report(d *device, p *poll) {
 		d.lastError = text
 		b.log.Warn("poll failed, in part or as a whole", "device", d.Name, "error", text)
 	}
-}
-
-// publishBatch hands over all points of d as they are now: in fresh memory, since a record is never changed.
-func (b *bus) publishBatch(d *device, now time.Time) {
-	readings := slices.Clone(d.readings)
-	for i := range readings {
-		r := &readings[i]
-		if r.Quality == gateway.QualityGood && now.Sub(r.Time) > d.staleAfter {
-			r.Quality = gateway.QualityStale
-		}
-	}
-	b.counters.device(d.index, d.state == online, readings)
-	b.publish(now, &gateway.Batch{Topic: d.topic, Publish: d.Publish, Time: now, Names: d.names, Readings: readings})
 }
 
 func (b *bus) publishAvailability(d *device, now time.Time) {

@@ -167,8 +167,10 @@ func TestReadingsBecomeStale(t *testing.T) {
 }
 
 func TestStaleAfterOfTheDevice(t *testing.T) {
-	d := newDevice(0, Device{Name: "m", Interval: time.Second, StaleAfter: time.Minute}, topics)
-	if d.staleAfter != time.Minute {
+	m := meter("m")
+	m.StaleAfter = time.Minute
+	d := newDevice(0, m, topics)
+	if d.staleAfter[2] != time.Minute {
 		t.Errorf("got %v, want what the device says", d.staleAfter)
 	}
 }
@@ -223,14 +225,20 @@ func TestErrorsAreLoggedOnce(t *testing.T) {
 
 // BenchmarkPoll is what the engine adds to a conversation with a device of 100 points.
 func BenchmarkPoll(b *testing.B) {
-	d := &fakeDriver{devices: []Device{{Name: "m", Interval: time.Second, Points: make([]gateway.Point, 100)}}}
-	bus := newBus(Bus{Name: "bus", Driver: idle{d}}, Options{
+	m := Device{Name: "m", Groups: every(time.Second), Points: make([]gateway.Point, 100)}
+	for i := range m.Points {
+		m.Groups[0].Points = append(m.Groups[0].Points, i)
+	}
+	bus, err := newBus(Bus{Name: "bus", Driver: idle{&fakeDriver{devices: []Device{m}}}}, Options{
 		Publisher: nowhere{}, Topics: topics, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
-	bus.schedule = newSchedule(time.Now(), []time.Duration{time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	bus.schedule = bus.newSchedule()
 	b.ReportAllocs()
 	for b.Loop() {
-		bus.current = bus.begin(0, bus.now())
+		bus.current = bus.begin(0, bus.devices[0].groups, bus.now())
 		bus.step(b.Context())
 	}
 }
@@ -238,7 +246,7 @@ func BenchmarkPoll(b *testing.B) {
 // idle is a driver that answers at once.
 type idle struct{ *fakeDriver }
 
-func (idle) Poll(context.Context, int, int, []gateway.Reading) (bool, error) { return false, nil }
+func (idle) Poll(context.Context, int, int, int, []gateway.Reading) (bool, error) { return false, nil }
 
 type nowhere struct{}
 

@@ -2,20 +2,21 @@ package engine
 
 import "time"
 
-// schedule says which device of a bus is polled next. It is pure: time comes in as an argument.
+// schedule says which group of a bus's devices is polled next. It is pure: time comes in as an argument.
 type schedule struct{ slots []slot }
 
-// slot is one device's place in the schedule.
+// slot is the place of one group of a device in the schedule.
 type slot struct {
 	interval time.Duration
 	grid     time.Time // the next regular slot that no poll has served
 	due      time.Time // when to poll next: grid, or another time for a probe, a hurried poll and the first one
 	deadline time.Time
 	probing  bool // slots that pass before due are left out on purpose
+	held     bool // not due at all until hurried or begun
 }
 
-// newSchedule makes all devices due at start, so that their state is known soon, and spreads their later slots evenly: the
-// second poll of a device follows half an interval after start at the earliest.
+// newSchedule makes all groups due at start, so that their state is known soon, and spreads their later slots evenly: the
+// second poll of a group follows half an interval after start at the earliest.
 func newSchedule(start time.Time, intervals []time.Duration) *schedule {
 	s := &schedule{slots: make([]slot, len(intervals))}
 	for i, interval := range intervals {
@@ -30,27 +31,27 @@ func newSchedule(start time.Time, intervals []time.Duration) *schedule {
 	return s
 }
 
-// next returns the device with the earliest deadline among those that are due. When none is, ok is false, and one will be at wake;
-// wake is zero when there are no devices.
-func (s *schedule) next(now time.Time) (device int, ok bool, wake time.Time) {
+// next returns the slot with the earliest deadline among those that are due. When none is, ok is false, and one will be at wake;
+// wake is zero when there are none.
+func (s *schedule) next(now time.Time) (slot int, ok bool, wake time.Time) {
 	for i := range s.slots {
 		c := &s.slots[i]
-		if c.due.After(now) {
+		switch {
+		case c.held:
+		case c.due.After(now):
 			if wake.IsZero() || c.due.Before(wake) {
 				wake = c.due
 			}
-			continue
-		}
-		if !ok || c.deadline.Before(s.slots[device].deadline) {
-			device, ok = i, true
+		case !ok || c.deadline.Before(s.slots[slot].deadline):
+			slot, ok = i, true
 		}
 	}
-	return device, ok, wake
+	return slot, ok, wake
 }
 
-// begin notes that a poll of device starts now and serves all its slots until now. It returns how many of them were missed.
-func (s *schedule) begin(device int, now time.Time) (missed uint64) {
-	c := &s.slots[device]
+// begin notes that a poll of the slot's group starts now and serves all its times until now. It returns how many of them were missed.
+func (s *schedule) begin(slot int, now time.Time) (missed uint64) {
+	c := &s.slots[slot]
 	if late := now.Sub(c.grid); late >= 0 {
 		passed := late/c.interval + 1
 		c.grid = c.grid.Add(passed * c.interval)
@@ -58,19 +59,32 @@ func (s *schedule) begin(device int, now time.Time) (missed uint64) {
 			missed = uint64(passed - 1)
 		}
 	}
-	c.probing = false
+	c.probing, c.held = false, false
 	c.due, c.deadline = c.grid, c.grid.Add(c.interval)
 	return missed
 }
 
-// hurry makes device the next to be polled.
-func (s *schedule) hurry(device int, now time.Time) {
-	c := &s.slots[device]
-	c.due, c.deadline = now, now
+// hurry makes the slot the next to be polled.
+func (s *schedule) hurry(slot int, now time.Time) {
+	c := &s.slots[slot]
+	c.due, c.deadline, c.held = now, now, false
 }
 
-// postpone leaves out the slots of device until the given time.
-func (s *schedule) postpone(device int, until time.Time) {
-	c := &s.slots[device]
-	c.due, c.deadline, c.probing = until, until.Add(c.interval), true
+// postpone leaves out the times of the slot until the given one.
+func (s *schedule) postpone(slot int, until time.Time) {
+	c := &s.slots[slot]
+	c.due, c.deadline, c.probing, c.held = until, until.Add(c.interval), true, false
+}
+
+// hold leaves out the times of the slot until it is released.
+func (s *schedule) hold(slot int) {
+	c := &s.slots[slot]
+	c.probing, c.held = true, true
+}
+
+// release makes a slot that was held due at once.
+func (s *schedule) release(slot int, now time.Time) {
+	if s.slots[slot].held {
+		s.hurry(slot, now)
+	}
 }
