@@ -34,7 +34,7 @@ func (p *program) join(s session) member {
 	return m
 }
 
-// publish implements speaker: the program ends when the message is acknowledged.
+// publish implements speaker. That the program ends well does not tell that the message is acknowledged: what it prints does.
 func (p *program) publish(m message) {
 	p.t.Helper()
 	p.published++
@@ -43,7 +43,8 @@ func (p *program) publish(m message) {
 		p.t.Fatal(err)
 	}
 	args := p.publisher(m, file)
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if acknowledged := []string{"", "PUBACK", "PUBCOMP"}[m.qos]; err != nil || !bytes.Contains(out, []byte(acknowledged)) {
 		p.t.Fatalf("%s: publish %s: %v: %s", p.name, m.topic, err, out)
 	}
 }
@@ -130,7 +131,7 @@ func mosquittoClients(t *testing.T, way road) speaker {
 	}
 	p.publisher = func(m message, file string) []string {
 		args := append([]string{pub}, common...)
-		args = append(args, "-t", m.topic, "-q", strconv.Itoa(m.qos))
+		args = append(args, "-d", "-t", m.topic, "-q", strconv.Itoa(m.qos))
 		if m.retain {
 			args = append(args, "-r")
 		}
@@ -181,7 +182,7 @@ func pahoC(prefix string) opener {
 		}
 		p.publisher = func(m message, file string) []string {
 			args := append([]string{pub}, common...)
-			args = append(args, "-i", fmt.Sprint(way.name, "-", p.published), "-t", m.topic, "-q", strconv.Itoa(m.qos))
+			args = append(args, "--trace", "protocol", "-i", fmt.Sprint(way.name, "-", p.published), "-t", m.topic, "-q", strconv.Itoa(m.qos))
 			if m.retain {
 				args = append(args, "-r")
 			}
