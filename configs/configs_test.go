@@ -65,16 +65,16 @@ func TestDemoIsTheSimulatorsRegisterMap(t *testing.T) {
 	}
 	meter("meter", config.OrderABCD)
 	want = append(want,
-		register{device: "tank", point: "level", address: "input:0 (30001)", kind: config.TypeUint16, scale: 0.1, unit: "%"},
-		register{device: "tank", point: "temperature", address: "input:1 (30002)", kind: config.TypeInt16, scale: 0.1, unit: "°C"},
-		register{device: "tank", point: "setpoint", address: "holding:0 (40001)", kind: config.TypeUint16, scale: 0.1, unit: "%", writable: true, max: 100},
+		register{device: "tank", point: "level", address: "input:0 (30001)", kind: config.TypeUint16, order: config.OrderAB, scale: 0.1, unit: "%"},
+		register{device: "tank", point: "temperature", address: "input:1 (30002)", kind: config.TypeInt16, order: config.OrderAB, scale: 0.1, unit: "°C"},
+		register{device: "tank", point: "setpoint", address: "holding:0 (40001)", kind: config.TypeUint16, order: config.OrderAB, scale: 0.1, unit: "%", writable: true, max: 100},
 		register{device: "tank", point: "valve", address: "coil:0 (00001)", kind: config.TypeBool, scale: 1, writable: true},
 		register{device: "tank", point: "high_alarm", address: "discrete:0 (10001)", kind: config.TypeBool, scale: 1},
 		register{device: "tank", point: "low_alarm", address: "discrete:1 (10002)", kind: config.TypeBool, scale: 1},
-		register{device: "drive", point: "status", address: "input:0 (30001)", kind: config.TypeUint16, scale: 1},
-		register{device: "drive", point: "speed", address: "input:1 (30002)", kind: config.TypeInt16, scale: 1, unit: "rpm"},
-		register{device: "drive", point: "torque", address: "input:2 (30003)", kind: config.TypeInt16, scale: 0.1, unit: "%"},
-		register{device: "drive", point: "speed_setpoint", address: "holding:0 (40001)", kind: config.TypeInt16, scale: 1, unit: "rpm", writable: true, min: -3000, max: 3000},
+		register{device: "drive", point: "status", address: "input:0 (30001)", kind: config.TypeUint16, order: config.OrderAB, scale: 1},
+		register{device: "drive", point: "speed", address: "input:1 (30002)", kind: config.TypeInt16, order: config.OrderAB, scale: 1, unit: "rpm"},
+		register{device: "drive", point: "torque", address: "input:2 (30003)", kind: config.TypeInt16, order: config.OrderAB, scale: 0.1, unit: "%"},
+		register{device: "drive", point: "speed_setpoint", address: "holding:0 (40001)", kind: config.TypeInt16, order: config.OrderAB, scale: 1, unit: "rpm", writable: true, min: -3000, max: 3000},
 		register{device: "drive", point: "run", address: "coil:0 (00001)", kind: config.TypeBool, scale: 1, writable: true},
 	)
 	meter("meter2", config.OrderCDAB)
