@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/websocket"
 )
 
@@ -82,46 +83,25 @@ func (t *Transport) Certificates() Certificates {
 	return t.certs
 }
 
-// scheme says what a URL's scheme stands for.
-type scheme struct {
-	port      string // when the URL names none
-	tls       bool
-	websocket bool
-}
-
-func schemeOf(name string) (scheme, bool) {
-	switch name {
-	case "mqtt", "tcp":
-		return scheme{port: "1883"}, true
-	case "mqtts", "ssl", "tls":
-		return scheme{port: "8883", tls: true}, true
-	case "ws":
-		return scheme{port: "80", websocket: true}, true
-	case "wss":
-		return scheme{port: "443", tls: true, websocket: true}, true
-	}
-	return scheme{}, false
-}
-
 // Dial connects to server, whose scheme is mqtt (or tcp), mqtts (or ssl, tls), ws or wss. When TLS is in use, the connection has a method
 // ConnectionState, as *tls.Conn.
 func (t *Transport) Dial(ctx context.Context, server *url.URL) (net.Conn, error) {
-	s, known := schemeOf(server.Scheme)
+	s, known := gateway.SchemeOf(server.Scheme)
 	if !known {
 		return nil, fmt.Errorf("dial %s: unknown scheme %q; the schemes are mqtt, mqtts, ws and wss", server.Redacted(), server.Scheme)
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.opts.ConnectTimeout)
 	defer cancel()
-	c, err := t.reach(ctx, withPort(server, s.port))
+	c, err := t.reach(ctx, withPort(server, s.Port))
 	if err != nil {
 		return nil, err
 	}
-	if s.tls {
+	if s.TLS {
 		if c, err = t.secure(ctx, c, server.Hostname()); err != nil {
 			return nil, err
 		}
 	}
-	if s.websocket {
+	if s.WebSocket {
 		return t.upgrade(ctx, c, server)
 	}
 	return c, nil

@@ -9,32 +9,12 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/websocket"
 )
 
 // defaultPath is that of ws and wss URLs that have none.
 const defaultPath = "/mqtt"
-
-// scheme says what a URL's scheme stands for.
-type scheme struct {
-	port      string // when the URL names none
-	tls       bool
-	websocket bool
-}
-
-func schemeOf(name string) (scheme, bool) {
-	switch name {
-	case "mqtt", "tcp":
-		return scheme{port: "1883"}, true
-	case "mqtts", "ssl", "tls":
-		return scheme{port: "8883", tls: true}, true
-	case "ws":
-		return scheme{port: "80", websocket: true}, true
-	case "wss":
-		return scheme{port: "443", tls: true, websocket: true}, true
-	}
-	return scheme{}, false
-}
 
 // ErrURL is wrapped by errors about a URL that cannot be used, whatever answers there.
 var ErrURL = errors.New("the schemes are mqtt, mqtts, ws and wss, as in mqtt://127.0.0.1:1883")
@@ -47,11 +27,11 @@ func Open(ctx context.Context, rawURL string, config *tls.Config, header http.He
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrURL)
 	}
-	s, known := schemeOf(u.Scheme)
+	s, known := gateway.SchemeOf(u.Scheme)
 	if !known || u.Hostname() == "" {
 		return nil, fmt.Errorf("dial %q: %w", u.Redacted(), ErrURL)
 	}
-	addr := net.JoinHostPort(u.Hostname(), s.port)
+	addr := net.JoinHostPort(u.Hostname(), s.Port)
 	if u.Port() != "" {
 		addr = u.Host
 	}
@@ -59,12 +39,12 @@ func Open(ctx context.Context, rawURL string, config *tls.Config, header http.He
 	if err != nil {
 		return nil, err
 	}
-	if s.tls {
+	if s.TLS {
 		if nc, err = secure(ctx, nc, config, u.Hostname()); err != nil {
 			return nil, err
 		}
 	}
-	if !s.websocket {
+	if !s.WebSocket {
 		return nc, nil
 	}
 	u.User = nil
