@@ -16,7 +16,7 @@ func TestMQTT5Connect(t *testing.T) {
 			a!
 			b> f0 00
 			b!`},
-		{clause: "MQTT-3.1.0-2", name: "a second CONNECT is a protocol error", steps: `
+		{clause: "MQTT-3.1.0-2 MQTT-4.13.2-1 MQTT-3.14.4-1 MQTT-3.14.4-2", name: "a second CONNECT is a protocol error", steps: `
 			c> CONNECT
 			c< CONNACK
 			c> CONNECT
@@ -29,11 +29,11 @@ func TestMQTT5Connect(t *testing.T) {
 			c> 10 * 00 04 'MQTT' 06 02 00 00 00 | 00 01 'c'
 			c< 20 03 00 84 00
 			c!`},
-		{clause: "MQTT-3.1.2-3", name: "the reserved flag must be 0", steps: `
+		{clause: "MQTT-3.1.2-3 MQTT-3.1.4-1", name: "the reserved flag must be 0", steps: `
 			c> 10 * 00 04 'MQTT' 05 03 00 00 00 | 00 01 'c'
 			c< 20 03 00 81 00
 			c!`},
-		{clause: "MQTT-3.1.2-4 MQTT-3.2.2-2", name: "Clean Start discards the session, and starts one that is kept", steps: `
+		{clause: "MQTT-3.1.2-4 MQTT-3.1.4-4 MQTT-3.2.2-2", name: "Clean Start discards the session, and starts one that is kept", steps: `
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 11 00 00 00 64 | 00 01 'c'
 			c< CONNACK
 			c> 82 * 00 01 00 | 00 01 'a' 01
@@ -144,7 +144,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c< e0 01 8e
 			c!
 			C~`},
-		{clause: "MQTT-3.1.4-6 MQTT-3.2.2-7", name: "what follows a CONNECT that is refused is not looked at", steps: `
+		{clause: "MQTT-3.1.4-2 MQTT-3.1.4-6 MQTT-3.2.2-7", name: "what follows a CONNECT that is refused is not looked at", steps: `
 			w> CONNECT
 			w< CONNACK
 			w> 82 * 00 01 00 | 00 01 'a' 00

@@ -52,7 +52,7 @@ func TestMQTT5Form(t *testing.T) {
 			s> 82 * 00 01 00 | 00 01 'a' 00
 			s< 90 * 00 01 00 | 00
 			s~`},
-		{clause: "MQTT-4.6.0-5 MQTT-4.5.0-1", name: "the order of each topic and QoS is kept", steps: pair + `
+		{clause: "MQTT-4.6.0-5 MQTT-4.6.0-6 MQTT-4.5.0-1", name: "the order of each topic and QoS is kept", steps: pair + `
 			p> 32 * 00 01 'a' 00 01 00 '1'
 			p> 32 * 00 01 'a' 00 02 00 '2'
 			p> 32 * 00 01 'a' 00 03 00 '3'

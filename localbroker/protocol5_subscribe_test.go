@@ -35,12 +35,12 @@ func TestMQTT5Subscribe(t *testing.T) {
 			p> 82 * 00 01 04 0b 01 0b 02 | 00 01 'b' 01
 			p< e0 01 82
 			p!`},
-		{clause: "MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-3.8.4-5 MQTT-3.8.4-6 MQTT-3.9.3-1", name: "each filter has its reason code, in order", steps: `
+		{clause: "MQTT-2.2.1-6 MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-3.8.4-5 MQTT-3.8.4-6 MQTT-3.8.4-7 MQTT-3.9.3-1", name: "each filter has its reason code, in order", steps: `
 			s> CONNECT
 			s< CONNACK
 			s> 82 * 00 09 00 | 00 01 'a' 02 | 00 01 'b' 00 | 00 03 'c/#' 01
 			s< 90 * 00 09 00 | 02 00 01`},
-		{clause: "section 3.9.3", name: "too many subscriptions", adjust: func(o *localbroker.Options) { o.MaxSubscriptions = 1 }, steps: `
+		{clause: "MQTT-3.9.3-2", name: "too many subscriptions", adjust: func(o *localbroker.Options) { o.MaxSubscriptions = 1 }, steps: `
 			s> CONNECT
 			s< CONNACK
 			s> 82 * 00 09 00 | 00 01 'a' 02 | 00 01 'b' 00
@@ -207,7 +207,7 @@ func TestMQTT5Subscribe(t *testing.T) {
 			s> a2 * 00 01 00
 			s< e0 01 82
 			s!`},
-		{clause: "MQTT-3.10.4-1 MQTT-3.10.4-2 MQTT-3.10.4-4 MQTT-3.10.4-5 MQTT-3.10.4-6 MQTT-3.11.3-1", name: "UNSUBACK tells of each filter", steps: pair + `
+		{clause: "MQTT-3.10.4-1 MQTT-3.10.4-2 MQTT-3.10.4-4 MQTT-3.10.4-5 MQTT-3.10.4-6 MQTT-3.11.3-1 MQTT-3.11.3-2", name: "UNSUBACK tells of each filter", steps: pair + `
 			s> a2 * 00 07 00 | 00 01 '+' | 00 01 'a' | 00 01 'a'
 			s< b0 * 00 07 00 | 11 00 11
 			p> 30 * 00 01 'a' 00 'x'

@@ -82,7 +82,7 @@ func lasting(id string, seconds uint32) *packet.Connect {
 	return &packet.Connect{ClientID: id, Props: packet.Properties{SessionExpiry: packet.Some(seconds)}}
 }
 
-// MQTT-4.1.0-2, MQTT-3.1.2-23.
+// MQTT-4.1.0-1, MQTT-4.1.0-2, MQTT-3.1.2-23.
 func TestMQTT5SessionsExpire(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		c, _ := b.connect5(lasting("s", 5))
@@ -228,7 +228,7 @@ func TestMQTT5MessageExpiryOfAStoredSession(t *testing.T) {
 		}
 		s.Close()
 		elapse(10 * time.Second)
-		s, _ = b.connect5(lasting("s", 1000)) // what was sent is sent again although it has expired: the exchange goes on (MQTT-4.3.3-13)
+		s, _ = b.connect5(lasting("s", 1000)) // what was sent is sent again although it has expired: the exchange goes on (MQTT-4.3.3-7, MQTT-4.3.3-13)
 		if again := b.wantLeft(s, "10", 0); !again.Dup || again.ID != sent.ID {
 			t.Errorf("got %+v", again)
 		}

@@ -89,7 +89,7 @@ func subscribeBytes(filter string, id uint16) []byte {
 }
 
 // TestPacketsAndFramesHaveTheirOwnBoundaries sends each byte in a frame of its own, and then all packets in one, over both kinds of
-// WebSockets (MQTT 3.1.1, 6.0.0-2).
+// WebSockets [MQTT-6.0.0-2].
 func TestPacketsAndFramesHaveTheirOwnBoundaries(t *testing.T) {
 	s := startSite(t, allKinds)
 	payload := []byte(strings.Repeat("frames ", 30))

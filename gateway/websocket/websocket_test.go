@@ -301,6 +301,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// [MQTT-6.0.0-3] [MQTT-6.0.0-4], and what older clients offer.
 func TestSubprotocols(t *testing.T) {
 	for name, tt := range map[string]struct {
 		asked []string
