@@ -100,7 +100,7 @@ func TestMQTT_3_1_2_10_TheWillIsForgottenOnDisconnect(t *testing.T) {
 	c.expect("20 02 00 00")
 	r.mem.await(t, "the will", func() bool { return len(r.mem.disk.wills) == 1 })
 	c.send("e0 00")
-	c.closed() // MQTT-3.14.4-2
+	c.closed()
 	r.mem.await(t, "the end of the will", func() bool { return len(r.mem.disk.wills) == 0 })
 	watch.nothing()
 }
@@ -119,6 +119,7 @@ func TestWillsArePublishedWhenTheBrokerStops(t *testing.T) {
 	c.closed()
 }
 
+// MQTT-3.1.3-6, too.
 func TestMQTT_3_1_3_7_AnEmptyIdentifierGetsOneOfItsOwn(t *testing.T) {
 	r := start(t)
 	a, b := r.dial(), r.dial()
@@ -158,7 +159,7 @@ func TestMQTT31IsServed(t *testing.T) {
 	c.expectPublish("a", "x", 1, 1, false, false)
 }
 
-func TestMQTT_3_1_4_2_CodesOfRefusedLogins(t *testing.T) {
+func TestMQTT_3_2_2_5_CodesOfRefusedLogins(t *testing.T) {
 	r := start(t, func(o *localbroker.Options) { o.Auth = passwords{"ann": "secret"} })
 	for password, want := range map[string]byte{"secret": 0, "wrong": 4, "": 4} {
 		c := r.dial()
@@ -183,7 +184,7 @@ func TestWithoutAnonymousAccessAUserNameIsAskedFor(t *testing.T) {
 	c.expect("20 02 00 00")
 }
 
-func TestMQTT_3_3_1_2_DupIsNotHandedOn(t *testing.T) {
+func TestMQTT_3_3_1_3_DupIsNotHandedOn(t *testing.T) {
 	r := start(t)
 	s := r.clean("s")
 	s.subscribe("a", 1)
@@ -202,7 +203,7 @@ func TestMQTT_3_3_1_5_RetainedMessagesGreetLateSubscribers(t *testing.T) {
 	p.publish("a/b", "2", 0, 0, true)
 	live.expectPublish("a/b", "2", 0, 0, false, false)
 	late := r.clean("late")
-	for range 2 { // MQTT-3.8.4-3: again with each SUBSCRIBE
+	for range 2 { // MQTT-3.3.1-6, MQTT-3.8.4-3: again with each SUBSCRIBE
 		late.subscribe("a/+", 1)
 		late.expectPublish("a/b", "2", 0, 0, true, false) // MQTT-3.3.1-7: the QoS 0 message has replaced the other; MQTT-3.3.1-8: marked
 	}
@@ -217,7 +218,7 @@ func TestMQTT_3_3_1_5_RetainedMessagesGreetLateSubscribers(t *testing.T) {
 	r.clean("latest").subscribe("a/#", 1)
 }
 
-func TestMQTT_3_3_4_1_QoSIsTheLowerOfPublishAndSubscription(t *testing.T) {
+func TestMQTT_3_8_4_6_QoSIsTheLowerOfPublishAndSubscription(t *testing.T) {
 	r := start(t)
 	p := r.clean("p")
 	for sub := range packet.QoS(3) {

@@ -312,6 +312,7 @@ func TestSessionsAreLimited(t *testing.T) {
 	r.persistent("b", false)
 }
 
+// MQTT-4.8.0-2.
 func TestAStoreThatClosesEndsTheConnectionWithoutAnAnswer(t *testing.T) {
 	r := start(t)
 	r.queue("q", localbroker.QueueSub{Filters: []string{"a"}})

@@ -21,7 +21,7 @@ import (
 // Bytes are in the notation of packettest. A * is the length of what follows it. CONNECT stands for a CONNECT with Clean Start that wants no
 // reason strings and has its client's name as its identifier, CONNACK for its answer, SESSION for the one that tells of a session.
 type script struct {
-	clause string // the normative statements of MQTT 5 that it shows
+	clause string // the normative statements that it shows, of the version that it speaks
 	name   string
 	adjust func(*localbroker.Options)
 	steps  string
