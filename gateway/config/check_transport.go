@@ -93,7 +93,11 @@ func (c *checker) serial(path string, b Bus, owners map[string]string) {
 	}
 	switch {
 	case !filepath.IsAbs(b.Port):
-		c.fail(where, b.Port, "not the full path of a device", fmt.Sprintf("write %q", "/dev/"+b.Port))
+		hint := fmt.Sprintf("write %q", "/dev/"+b.Port)
+		if strings.HasPrefix(strings.ToUpper(b.Port), "COM") {
+			hint = "Linux has other names: ls /dev/serial/by-id shows those of adapters, and ports on board are /dev/ttyS0 or /dev/ttyAMA0"
+		}
+		c.fail(where, b.Port, "not the full path of a device", hint)
 		return
 	case strings.HasPrefix(b.Port, "/dev/ttyUSB"), strings.HasPrefix(b.Port, "/dev/ttyACM"):
 		c.out.warn(where, b.Port+": this number may change at the next start or when adapters are plugged in",

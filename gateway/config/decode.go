@@ -136,7 +136,7 @@ func (d *decoder) scalar(path string, raw any, v reflect.Value) {
 		if n, whole := raw.(int64); whole {
 			raw = float64(n)
 		}
-		f, ok := want[float64](d, path, raw, "a number, without quotes")
+		f, ok := want[float64](d, path, raw, needsNumber)
 		if ok && (math.IsInf(f, 0) || math.IsNaN(f)) {
 			d.out.at(path, fmt.Sprintf("%s %v: not a finite number", lastKey(path), f), "give a number")
 			ok = false
@@ -161,7 +161,6 @@ func want[T any](d *decoder, path string, raw any, needs string) (T, bool) {
 // example shows how the value would be written with the type that the key needs, where that can be guessed.
 func (d *decoder) example(path string, raw any, needs string) string {
 	text, isText := raw.(string)
-	_, numErr := strconv.ParseFloat(text, 64)
 	switch key := lastKey(path); {
 	case isText && strings.Contains(needs, "list"):
 		return fmt.Sprintf(`write %s = [%q]`, key, text)
@@ -170,11 +169,23 @@ func (d *decoder) example(path string, raw any, needs string) string {
 		case int64, float64, bool:
 			return fmt.Sprintf(`write %s = "%v"`, key, raw)
 		}
-	case isText && (numErr == nil || text == "true" || text == "false"):
+	case isText && (isNumber(text) || text == "true" || text == "false"):
 		return fmt.Sprintf(`write %s = %s`, key, text)
+	case isText && needs == needsNumber && isNumber(withPoint(text)):
+		return fmt.Sprintf(`write %s = %s`, key, withPoint(text))
 	}
 	return "configs/reference.toml shows " + tableName(parent(path))
 }
+
+const needsNumber = "a number, without quotes"
+
+func isNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil
+}
+
+// withPoint returns a fraction that is written with a comma, as in half the world, with a point. A second separator makes it no number.
+func withPoint(text string) string { return strings.Replace(text, ",", ".", 1) }
 
 func (d *decoder) duration(path string, raw any, out *time.Duration) {
 	s, ok := raw.(string)

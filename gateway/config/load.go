@@ -144,6 +144,12 @@ func syntaxHint(message string) string {
 		return `close the string with " on its own line`
 	case strings.Contains(message, "invalid escape"):
 		return `write the text in 'single quotes', or each backslash twice`
+	case strings.Contains(message, "invalid UTF-8"):
+		return "save the file as UTF-8; this byte is from another encoding, such as Windows-1252 or Latin-1"
+	case strings.Contains(message, "but got ','"):
+		return "a fraction is written with a point: 0.1"
+	case strings.ContainsAny(message, "“”„‘’"):
+		return `write straight quotes: "text"`
 	case strings.Contains(message, "expected value"):
 		return `write a value behind "="; text stands in "quotes"`
 	case strings.Contains(message, "leading zeroes"):
