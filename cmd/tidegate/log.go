@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -12,7 +13,7 @@ import (
 
 // newLogger returns the logger that [log] asks for: text for people on a terminal, JSON for programs elsewhere.
 func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.Level.Slog()}
+	opts := &slog.HandlerOptions{Level: cfg.Level.Slog(), ReplaceAttr: withUnit}
 	format := cfg.Format
 	if format == config.FormatAuto {
 		format = config.FormatJSON
@@ -24,4 +25,19 @@ func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// withUnit writes a duration as text: JSON would have it as a bare number of nanoseconds.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
+// logWarnings puts what a configuration is warned of into the log, in the log's own form.
+func logWarnings(log *slog.Logger, list []config.Diagnostic) {
+	for _, w := range list {
+		log.Warn("configuration: "+w.Message, "place", fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column), "hint", w.Hint)
+	}
 }

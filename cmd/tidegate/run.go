@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -38,17 +39,21 @@ func newRunCommand() *cobra.Command {
 			"ended. A file that has reached --trace-size becomes FILE.1. Add the file when you report that a device is not understood.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(cmd.ErrOrStderr(), path)
+			cfg, err := readConfig(path)
 			if err != nil {
 				return err
 			}
-			if err := checkLoad(cmd.ErrOrStderr(), cfg); err != nil {
-				return err
+			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			logWarnings(log, cfg.Warnings)
+			tooMuch, err := app.CheckLoad(cfg)
+			logWarnings(log, tooMuch)
+			if err != nil {
+				return usageError{err}
 			}
 			hup := make(chan os.Signal, 1) // one that waits stands for all
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
-			return runOn(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), traced, hup)
+			return runOn(cmd.Context(), cfg, log, traced, hup)
 		},
 	}
 	configFlag(cmd, &path)
@@ -130,11 +135,23 @@ func notifySystemd(log *slog.Logger) func(string) {
 	}
 }
 
-// loadConfig loads a configuration and prints its warnings. What is wrong with the file is the caller's mistake.
-func loadConfig(warnings io.Writer, path string) (*config.Config, error) {
+// readConfig loads a configuration. What is wrong with the file is the caller's mistake.
+func readConfig(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; name the file with -c", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// loadConfig loads a configuration and prints its warnings.
+func loadConfig(warnings io.Writer, path string) (*config.Config, error) {
+	cfg, err := readConfig(path)
+	if err != nil {
+		return nil, err
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(warnings, w)
