@@ -179,7 +179,7 @@ func TestOpenRefusesAReadOnlyDiskInWords(t *testing.T) {
 	}
 	remount(unix.MS_RDONLY)
 	before := files(t, path)
-	refusedAs(t, path, unix.EROFS, "cannot be written")
+	refusedAs(t, path, unix.EROFS, "cannot be written", "mounted read-only", "dmesg")
 	f := openFile(t, path) // looking works all the same
 	if got := scan(t, f, "session/x", 0); len(got) != 1 {
 		t.Errorf("%d deliveries, want 1", len(got))

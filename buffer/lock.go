@@ -27,7 +27,10 @@ func lockFile(path string) (*os.File, error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("folder %s does not exist: create it, or name another one", filepath.Dir(path))
-	case errors.Is(err, os.ErrPermission), errors.Is(err, unix.EROFS):
+	case errors.Is(err, unix.EROFS):
+		return nil, fmt.Errorf("folder %s cannot be written: its disk is mounted read-only (%w); the kernel does that to a card that fails (dmesg tells); "+
+			"mount it with -o remount,rw, or name a folder on another disk", filepath.Dir(path), err)
+	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("folder %s cannot be written by user %d (%w): give it to that user, or name another one",
 			filepath.Dir(path), os.Geteuid(), err)
 	case err != nil:

@@ -301,6 +301,9 @@ func explainFile(ctx context.Context, path string, err error) error {
 	if code(err) == sqlite3.SQLITE_NOTADB && ours(ctx, path) {
 		return fmt.Errorf("%w (%w): %s", ErrDamaged, err, adviceDamaged)
 	}
+	if diskFull(path, err) {
+		return fmt.Errorf("%w: there is no room on the disk of %s: delete something there, or name a folder on another disk", err, filepath.Dir(path))
+	}
 	return explain(err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Bounds of what the buffer leaves free of its disk, and how often it looks.
@@ -33,6 +34,19 @@ func diskSpace(path string) (free, total int64, err error) {
 		return 0, 0, err
 	}
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+}
+
+// leastToOpen is what a disk must have free for the database to open: its log and its shared memory begin there.
+const leastToOpen = 1 << 20
+
+// diskFull reports whether err comes of a disk without room for the database at path. SQLite does not say so of all its files: of its shared
+// memory it says "disk I/O error".
+func diskFull(path string, err error) bool {
+	if c := code(err); c != sqlite3.SQLITE_IOERR && c != sqlite3.SQLITE_FULL {
+		return false
+	}
+	free, _, err := diskSpace(path)
+	return err == nil && free < leastToOpen
 }
 
 // spare is how much of the disk is left free. It holds the log too while that is emptied. The default bends to small disks, what somebody
