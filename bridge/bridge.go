@@ -28,6 +28,9 @@ type Bridge struct {
 	suspect    suspect
 	ceiling    int // how far the window may grow fast
 
+	connectsSeen uint64 // counters.connects when the last connection ended
+	short        int    // connections in a row that were made and lost within backoffCalm
+
 	mu         sync.Mutex
 	lastError  string
 	server     string
@@ -90,7 +93,11 @@ func (b *Bridge) pauseAfter(err error, lasted time.Duration) time.Duration {
 	}
 	b.failed(err)
 	wait := max(least, b.nextWait(classify(err), lasted))
-	b.log.Warn("upstream is not connected", "error", err, "retry_in", wait.Round(time.Millisecond))
+	told := []any{"error", err, "retry_in", wait.Round(time.Millisecond)}
+	if hint := b.advice(lasted); hint != "" {
+		told = append(told, "hint", hint)
+	}
+	b.log.Warn("upstream is not connected", told...)
 	return wait
 }
 
