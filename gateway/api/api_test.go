@@ -63,6 +63,7 @@ func TestHealthNamesLinks(t *testing.T) {
 	want := api.Health{
 		Status: "ok", Version: "1.2.3", Gateway: "hall-4",
 		Upstreams: []api.Link{{Name: "cloud", Online: true}}, Buses: []api.Link{{Name: "line", Online: false}},
+		Buffer: api.BufferHealth{Failing: true, SetAside: "x"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || code != http.StatusOK {
 		t.Errorf("status %d, difference (-want +got):\n%s", code, diff)

@@ -99,6 +99,14 @@ type Health struct {
 	Gateway   string `json:"gateway"`
 	Upstreams []Link `json:"upstreams"`
 	Buses     []Link `json:"buses"`
+
+	Buffer BufferHealth `json:"buffer"`
+}
+
+// BufferHealth is the state of the buffer's disk.
+type BufferHealth struct {
+	Failing  bool   `json:"failing"`   // commits fail: acknowledgements that need the disk are withheld
+	SetAside string `json:"set_aside"` // path of a damaged file that was set aside; "" when there is none
 }
 
 // Link is the state of one upstream or bus.
@@ -115,6 +123,8 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	for _, b := range s.opts.Snapshots.Buses() {
 		h.Buses = append(h.Buses, Link{b.Name, b.Open})
 	}
+	b := s.opts.Snapshots.Buffer()
+	h.Buffer = BufferHealth{Failing: b.Failing, SetAside: b.SetAside}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := json.NewEncoder(w).Encode(h); err != nil {
