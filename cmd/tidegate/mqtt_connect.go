@@ -99,7 +99,9 @@ func refusalAdvice(code packet.ReasonCode) string {
 		return "are the user, -u, and the password, --password-file, right?"
 	case packet.ReasonNotAuthorized:
 		return "does the broker want a user and a password (-u, --password-file), and may this one connect?"
-	case packet.ReasonServerUnavailable, packet.ReasonServerBusy, packet.ReasonConnectionRateExceeded, packet.ReasonQuotaExceeded:
+	case packet.ReasonServerUnavailable:
+		return "the broker is overloaded or shutting down, or has had too many wrong passwords from here or for this user: try again later"
+	case packet.ReasonServerBusy, packet.ReasonConnectionRateExceeded, packet.ReasonQuotaExceeded:
 		return "the broker is overloaded or shutting down: try again later"
 	}
 	return ""

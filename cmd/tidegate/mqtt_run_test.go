@@ -192,6 +192,7 @@ func TestRefusals(t *testing.T) {
 		"try another version with -V":                                     {sub, []packet.Packet{connack(packet.ReasonUnsupportedVersion)}},
 		"choose another client id with -i":                                {sub, []packet.Packet{connack(packet.ReasonClientIDNotValid)}},
 		"try again later":                                                 {pub, []packet.Packet{connack(packet.ReasonServerBusy)}},
+		"too many wrong passwords":                                        {sub, []packet.Packet{connack(packet.ReasonServerUnavailable)}},
 		"without a reason; messages sent: 1, not acknowledged of them: 1": {pub, []packet.Packet{connack(0)}},
 		"the server ended the connection: session taken over":             {sub, []packet.Packet{connack(0), &packet.Disconnect{Code: packet.ReasonSessionTakenOver}}},
 		"the server ended the connection: administrative action":          {sub, []packet.Packet{connack(0), &packet.Disconnect{Code: packet.ReasonAdministrativeAction}}},
