@@ -244,8 +244,8 @@ func TestSeqIsNeverGivenBeyondTheMark(t *testing.T) {
 	}
 	rec := record("x")
 	done := r.change(&gateway.Change{Record: rec, To: to(q)})
-	if err := <-done; !errors.Is(err, errSeq) || rec.Seq != 0 {
-		t.Errorf("done(%v) with seq %d, want %v", err, rec.Seq, errSeq)
+	if err := <-done; !errors.Is(err, ErrNoSeq) || rec.Seq != 0 {
+		t.Errorf("done(%v) with seq %d, want %v", err, rec.Seq, ErrNoSeq)
 	}
 	r.fail(nil)
 }
