@@ -19,10 +19,24 @@ type gatherer struct {
 	partial  bool // it holds messages of the delivery that is being taken in
 }
 
-// envelopeSize is about what a message takes in an envelope, with base64 where it is not text.
+// envelopeSize is what a message takes in an envelope at most, with base64 where it is not text.
 func envelopeSize(m *outgoing) int {
-	const around = 128 // seq, time, marks and punctuation
-	return len(m.Topic) + len(m.Payload)*4/3 + around
+	const around = 160 // seq, time, marks and punctuation
+	return escaped(m.Topic) + max((len(m.Payload)+2)/3*4, escaped(m.Payload)) + around
+}
+
+// escaped is how long text becomes as a JSON string at most (RFC 8259, 7).
+func escaped[S ~string | ~[]byte](text S) int {
+	n := len(text)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ':
+			n += len(`u0000`)
+		case c == '"', c == '\\':
+			n++
+		}
+	}
+	return n
 }
 
 // gather puts a message of a delivery into its route's next one. What is full leaves before.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/gateway/payload"
 )
 
 // envelope is what a test reads of a batch.
@@ -113,6 +114,21 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 		l.puback(id)
 	}
 	q.waitAcks(t, 40)
+}
+
+// TestEnvelopeSizeIsEnough, or an upstream would get more than it takes and cut the connection.
+func TestEnvelopeSizeIsEnough(t *testing.T) {
+	for _, text := range []string{
+		"", `{"u":230.1}`, strings.Repeat("\x01", 1000), strings.Repeat(`"`, 1000), strings.Repeat("\n\\", 500), strings.Repeat("\xff", 1000), strings.Repeat("ä", 500),
+	} {
+		m := &outgoing{gateway.Message{Topic: `a/"b"`, Payload: []byte(text), Retain: true}, nil}
+		e := payload.NewEnvelope("", "")
+		rec := &gateway.Record{Seq: 1 << 53, Time: time.UnixMilli(1), ClockUnset: true}
+		first := e.Add(rec, m.Topic, &m.Message, true)
+		if size := e.Add(rec, m.Topic, &m.Message, true) - first; size > envelopeSize(m) {
+			t.Errorf("%.20q takes %d bytes, %d were expected", text, size, envelopeSize(m))
+		}
+	}
 }
 
 // TestRecordInSeveralMessages is acknowledged with the last of them, whichever way they leave.

@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // dial opens the transport to a server. The connection it returns bounds each write and each incoming packet, and reports its first
 // failure to failed before paho hears of it: paho's own words for a lost connection leave the cause out.
-func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed func(error)) (*guardedConn, error) {
+func (b *Bridge) dial(ctx context.Context, server *url.URL, failed func(error)) (*guardedConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.ConnectTimeout)
 	defer cancel()
 	c, err := b.opts.Dial(ctx, server)
@@ -22,9 +23,7 @@ func (b *Bridge) dial(ctx context.Context, server *url.URL, filters int, failed 
 		return nil, err
 	}
 	b.noteCertificates(c)
-	g := &guardedConn{
-		Conn: c, failed: failed, writeTimeout: b.opts.WriteTimeout, maxPacket: b.opts.MaxPacket, maxSuback: 2 + filters,
-	}
+	g := &guardedConn{Conn: c, failed: failed, writeTimeout: b.opts.WriteTimeout, maxPacket: b.opts.MaxPacket}
 	g.r = bufio.NewReader(readerFunc(g.fill))
 	return g, nil
 }
@@ -37,8 +36,8 @@ type guardedConn struct {
 	r            *bufio.Reader
 	failed       func(error)
 	writeTimeout time.Duration
-	maxPacket    int // bytes of remaining length
-	maxSuback    int // bytes of a SUBACK's remaining length
+	maxPacket    int          // bytes of remaining length
+	asked        atomic.Int64 // filters in the SUBSCRIBE under way
 	scan         packetScan
 
 	mu       sync.Mutex
@@ -51,6 +50,14 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // SetWriteDeadline does nothing: each write has a deadline already, and paho would set it twice for each publish.
 func (c *guardedConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline has the next write set its deadline anew: paho takes both away after CONNACK.
+func (c *guardedConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = time.Time{}
+	return c.Conn.SetDeadline(t)
+}
 
 func (c *guardedConn) Write(p []byte) (int, error) {
 	if err := c.bound(time.Now()); err != nil {
@@ -79,7 +86,7 @@ func (c *guardedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 // fill reads from the network, before anybody has seen what comes.
 func (c *guardedConn) fill(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if bad := c.scan.check(p[:n], c.maxPacket, c.maxSuback); bad != nil {
+	if bad := c.scan.check(p[:n], c.maxPacket, subackHead+int(c.asked.Load())); bad != nil {
 		c.failed(bad)
 		return 0, bad
 	}
@@ -116,6 +123,9 @@ type packetScan struct {
 }
 
 const typeSuback = 9
+
+// subackHead is what a SUBACK holds beside a return code for each filter: its packet id (MQTT 3.1.1, 3.9.2).
+const subackHead = 2
 
 // check walks p and refuses a packet whose claimed length is beyond the bounds, before anybody allocates for it.
 func (s *packetScan) check(p []byte, maxPacket, maxSuback int) error {

@@ -24,14 +24,15 @@ type echoes struct {
 	mu      sync.Mutex
 	ring    []uint64 // in the order of sending
 	next    int
-	waiting map[uint64]echo   // by the hash of topic and payload
+	waiting map[uint64]echo   // those in the ring, by the hash of topic and payload
 	newest  map[uint64]uint64 // of a topic, by its hash
 }
 
-// echo is how often the same message is yet to be heard, and until when that is believed.
+// echo is how often the same message is in the ring, how often it is yet to be heard, and until when that is believed. What is heard is always
+// the oldest: so of its places in the ring, the last n are those yet to be heard.
 type echo struct {
-	n     int
-	until time.Time
+	held, n int
+	until   time.Time
 }
 
 func newEchoes(in []Route, now func() time.Time) *echoes {
@@ -64,24 +65,33 @@ func (s *echoes) sent(topic string, payload []byte) {
 	if len(s.ring) < echoWindow {
 		s.ring = append(s.ring, message)
 	} else {
-		s.take(s.ring[s.next])
+		s.forgetOldest(s.ring[s.next])
 		s.ring[s.next] = message
 		s.next = (s.next + 1) % echoWindow
 	}
-	s.waiting[message] = echo{s.waiting[message].n + 1, s.now().Add(echoAge)}
+	e := s.waiting[message]
+	s.waiting[message] = echo{e.held + 1, e.n + 1, s.now().Add(echoAge)}
+}
+
+// forgetOldest gives up the first place of a message in the ring.
+func (s *echoes) forgetOldest(message uint64) {
+	e := s.waiting[message]
+	if e.held--; e.held == 0 {
+		delete(s.waiting, message)
+		return
+	}
+	e.n = min(e.n, e.held)
+	s.waiting[message] = e
 }
 
 // take removes one expected echo, and reports whether there was one.
 func (s *echoes) take(message uint64) bool {
-	e, ok := s.waiting[message]
-	if !ok {
+	e := s.waiting[message]
+	if e.n == 0 {
 		return false
 	}
-	if e.n--; e.n > 0 {
-		s.waiting[message] = e
-	} else {
-		delete(s.waiting, message)
-	}
+	e.n--
+	s.waiting[message] = e
 	return s.now().Before(e.until)
 }
 

@@ -50,6 +50,26 @@ func TestEchoesAreBounded(t *testing.T) {
 	}
 }
 
+// TestEchoOfWhatIsSentAgainAndAgain: the place of a message that was heard is given to another, and the same message is under way once more.
+func TestEchoOfWhatIsSentAgainAndAgain(t *testing.T) {
+	s := newEchoes([]Route{{Filter: "#"}}, time.Now)
+	s.sent("a", []byte("on"))
+	if !s.heard("a", []byte("on"), false) {
+		t.Fatal("the first was not recognised")
+	}
+	for i := range echoWindow - 2 {
+		s.sent(fmt.Sprint("t/", i), nil)
+	}
+	s.sent("a", []byte("on"))
+	s.sent("b", nil) // takes the place of the first
+	if !s.heard("a", []byte("on"), false) {
+		t.Error("what was sent last is taken for somebody else's")
+	}
+	if s.heard("a", []byte("on"), false) {
+		t.Error("one echo was recognised twice")
+	}
+}
+
 // A route that goes both ways hears what it has sent: the LAN must not hear it twice.
 func TestWhatWeSentIsNotTakenIn(t *testing.T) {
 	u := newUpstream(t)

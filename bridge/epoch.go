@@ -76,6 +76,7 @@ func (b *Bridge) epoch(ctx context.Context) error {
 		err = e.serve()
 	}
 	e.cancel(err)
+	e.hangUp() // before paho says DISCONNECT, for which the upstream would forget the will
 	e.client.Disconnect(0)
 	wg.Wait()
 	return err
@@ -111,7 +112,7 @@ func (e *epoch) options(c Credentials) *mqtt.ClientOptions {
 func (e *epoch) lost(err error) { e.cancel(fmt.Errorf("connection lost: %w", err)) }
 
 func (e *epoch) dial(u *url.URL) (net.Conn, error) {
-	c, err := e.b.dial(e.ctx, u, len(e.b.opts.In), e.lost)
+	c, err := e.b.dial(e.ctx, u, e.lost)
 	if err != nil {
 		return nil, err
 	}

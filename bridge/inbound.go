@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -90,6 +89,7 @@ func (e *epoch) subscribeTo(names []string, qos, refused map[string]byte) error 
 	for _, name := range names {
 		filters[name] = qos[name]
 	}
+	e.conn.Load().asked.Store(int64(len(names)))
 	t := e.client.SubscribeMultiple(filters, nil)
 	if err := e.wait(e.ctx, t, e.b.opts.AckTimeout); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
@@ -109,15 +109,16 @@ func (e *epoch) subscribeTo(names []string, qos, refused map[string]byte) error 
 // receive is paho's handler: it hands the message over and returns. The slot keeps its place for the confirmation.
 func (e *epoch) receive(m mqtt.Message) {
 	rec, ok := e.b.incoming(m)
-	if !ok || e.b.echoes.heard(m.Topic(), m.Payload(), m.Retained()) {
-		m.Ack()
-		return
-	}
+	foreign := ok && !e.b.echoes.heard(m.Topic(), m.Payload(), m.Retained())
 	slot := &inbound{m: m, done: make(chan error, 1)}
 	timer := time.NewTimer(inboundPatience)
 	defer timer.Stop()
 	select {
 	case e.slots <- slot:
+		if !foreign {
+			slot.done <- nil // it waits for its turn to be confirmed
+			return
+		}
 		e.b.counters.received.Add(1)
 		e.b.opts.Local.Publish(rec, func(err error) { slot.done <- err })
 	case <-e.ctx.Done():
@@ -165,6 +166,10 @@ func (e *epoch) confirmOne(slot *inbound) bool {
 	case <-e.ctx.Done():
 		return false
 	case err := <-slot.done:
+		if errors.Is(err, ErrNotTaken) && e.b.opts.InboundPersistent {
+			e.cancel(fmt.Errorf("inbound message on %q: %w", slot.m.Topic(), err)) // the upstream offers it again
+			return false
+		}
 		if err != nil {
 			e.refused(slot.m, err)
 		}
@@ -173,11 +178,9 @@ func (e *epoch) confirmOne(slot *inbound) bool {
 	}
 }
 
-// refused reports a message that the local broker will not have. It is confirmed all the same: it would be refused again for ever.
+// refused reports a message that the local broker will not have. It is confirmed all the same: it would be refused again for ever, or the session
+// ends with the connection and the upstream does not keep it.
 func (e *epoch) refused(m mqtt.Message, err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
 	e.b.counters.dropped.Add(1)
 	e.b.log.Warn("inbound message was refused", "topic", m.Topic(), "error", err)
 }

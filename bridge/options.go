@@ -13,9 +13,12 @@ import (
 	"github.com/tidegate/tidegate/gateway"
 )
 
+// ErrNotTaken is wrapped by the error of a publish that the local broker could not take now, but may take later.
+var ErrNotTaken = errors.New("the local broker cannot take it now")
+
 // Local is the local broker as the bridge needs it.
 type Local interface {
-	// Publish takes a record and calls done once when it is safe, or with the reason why it was refused.
+	// Publish takes a record and calls done once when it is safe, or with the reason why it was refused: for good, unless that is [ErrNotTaken].
 	Publish(rec *gateway.Record, done func(error))
 }
 

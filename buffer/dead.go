@@ -196,7 +196,7 @@ func (s *Store) appendOwn(rec *gateway.Record, to []gateway.Ref, work func(*appl
 		s.call(done, ErrClosed)
 		return
 	case !s.restamp(rec):
-		s.call(done, errSeq)
+		s.call(done, ErrNoSeq)
 		return
 	}
 	e := &entry{rec: rec, work: work, done: done, came: s.now()}

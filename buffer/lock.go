@@ -23,7 +23,7 @@ var (
 // beside it, since SQLite's own locks on the database are lost when any descriptor of it is closed in the same process.
 func lockFile(path string) (*os.File, error) {
 	name := path + ".lock"
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("folder %s does not exist: create it, or name another one", filepath.Dir(path))

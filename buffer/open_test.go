@@ -128,6 +128,22 @@ func TestOpenNamesTheFolderThatIsMissingOrClosed(t *testing.T) {
 	refusedAs(t, filepath.Join(dir, "buffer.db"), nil, "cannot be written by user")
 }
 
+// A lock is written to: it must not be a link to somebody's file, as in a folder that all may write.
+func TestOpenFollowsNoLinkToLock(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, "buffer.db.lock")); err != nil {
+		t.Fatal(err)
+	}
+	refusedAs(t, filepath.Join(dir, "buffer.db"), nil, "symbolic link")
+	if got, err := os.ReadFile(victim); err != nil || string(got) != "precious" {
+		t.Errorf("the file behind the link holds %q (%v)", got, err)
+	}
+}
+
 // The shape of a file is set when it is made; a wrong order of statements would silently leave it at SQLite's defaults.
 func TestNewFileHasItsShape(t *testing.T) {
 	r := running(t, Options{})
@@ -244,8 +260,8 @@ func TestSeqIsNeverGivenBeyondTheMark(t *testing.T) {
 	}
 	rec := record("x")
 	done := r.change(&gateway.Change{Record: rec, To: to(q)})
-	if err := <-done; !errors.Is(err, errSeq) || rec.Seq != 0 {
-		t.Errorf("done(%v) with seq %d, want %v", err, rec.Seq, errSeq)
+	if err := <-done; !errors.Is(err, ErrNoSeq) || rec.Seq != 0 {
+		t.Errorf("done(%v) with seq %d, want %v", err, rec.Seq, ErrNoSeq)
 	}
 	r.fail(nil)
 }

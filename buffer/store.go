@@ -14,8 +14,8 @@ import (
 // ErrClosed is what a change gets that came when the store had closed, or that could not be committed before it did.
 var ErrClosed = errors.New("buffer is closed")
 
-// errSeq tells that no number could be reserved for a record, because the disk has failed for so long.
-var errSeq = errors.New("no sequence number is left until the disk can be written again")
+// ErrNoSeq tells that no number could be reserved for a record, because the disk has failed for so long.
+var ErrNoSeq = errors.New("no sequence number is left until the disk can be written again")
 
 // seqBlock is how many sequence numbers are reserved with one commit, the next block when half of one is used. At 100 records a second
 // the disk is asked every day; a disk that fails takes a day to stop the gateway; 2^53, which JSON readers can still count, lasts
@@ -187,7 +187,7 @@ func (s *Store) Commit(c *gateway.Change, done func(error)) {
 	s.watchClock(now, wall)
 	if c.Record != nil && !s.stamp(c.Record, now) {
 		s.stats.Dropped++
-		s.call(done, errSeq)
+		s.call(done, ErrNoSeq)
 		return
 	}
 	if done != nil && s.mustWait(c) {

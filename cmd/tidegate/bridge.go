@@ -132,7 +132,7 @@ func printStep(w io.Writer, paint painter, s bridge.Step) error {
 	}
 	_, err := fmt.Fprintf(w, "  %s  %-9s  %8s  %s\n", state, s.Name, tookText(s.Took), printable(s.Detail))
 	if err == nil && s.Advice != "" {
-		_, err = fmt.Fprintf(w, "          %s\n", strings.ReplaceAll(s.Advice, "\n", "\n          "))
+		_, err = fmt.Fprintf(w, "          %s\n", strings.ReplaceAll(printableLines(s.Advice), "\n", "\n          "))
 	}
 	return err
 }

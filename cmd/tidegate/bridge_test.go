@@ -57,7 +57,7 @@ func steps(_ context.Context, _ *config.Config, upstream string, report func(bri
 	report(bridge.Step{Server: server, Name: "tcp", Took: 1500 * time.Microsecond, OK: true, Detail: "127.0.0.1:1883"})
 	if upstream == "plant" {
 		report(bridge.Step{
-			Server: "mqtt://second", Name: "websocket", Took: 2 * time.Second, Detail: "connection \x1b refused", Advice: "is the port right?\nis it open?",
+			Server: "mqtt://second", Name: "websocket", Took: 2 * time.Second, Detail: "connection \x1b refused", Advice: "is \x1b the port right?\nis it open?",
 		})
 	}
 	return nil
@@ -73,7 +73,7 @@ func TestBridgeTestShowsSteps(t *testing.T) {
 		"  ok      tcp          1.5 ms  127.0.0.1:1883\n" +
 		"upstream plant, mqtt://second\n" +
 		"  failed  websocket     2.0 s  \"connection \\x1b refused\"\n" +
-		"          is the port right?\n" +
+		"          \"is \\x1b the port right?\"\n" +
 		"          is it open?\n"
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)

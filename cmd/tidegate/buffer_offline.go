@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,12 +42,15 @@ type offlineStore struct {
 	ended chan error
 }
 
+// roomUnknown is what a file may grow to whose max_size is not known, in bytes: with less, what a verb adds would push its oldest records out.
+const roomUnknown = 1 << 42
+
 // openStore opens the buffer of a gateway that does not run, to change it. It makes none.
 func openStore(ctx context.Context, p place) (writeBuffer, error) {
 	if _, err := os.Stat(p.path); err != nil {
 		return nil, adviseOffline(p, fmt.Errorf("open buffer: %w", err))
 	}
-	store, err := buffer.Open(ctx, buffer.Options{Path: p.path, MaxSize: p.maxSize})
+	store, err := buffer.Open(ctx, buffer.Options{Path: p.path, MaxSize: cmp.Or(p.maxSize, roomUnknown)})
 	if err != nil {
 		return nil, adviseOffline(p, err)
 	}

@@ -109,6 +109,19 @@ func TestMetricsCarrySnapshots(t *testing.T) {
 	}
 }
 
+// TestMetricsTakeAnyName: the name of a session that was saved from a damaged file need not be UTF-8, and a label that is not would cost all metrics.
+func TestMetricsTakeAnyName(t *testing.T) {
+	o := options()
+	o.Snapshots.Buffer = func() gateway.BufferStats {
+		return gateway.BufferStats{Queues: []gateway.QueueStats{{Name: "session/a\xff\"\n", Dropped: map[string]uint64{"size": 1}}}}
+	}
+	w := httptest.NewRecorder()
+	api.New(o).Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if want := `tidegate_queue_records{queue="session/a` + "\ufffd" + `\"\n"} 0`; w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("status %d, no line %s in\n%s", w.Code, want, w.Body)
+	}
+}
+
 func TestMetricsProjectCardLife(t *testing.T) {
 	_, body := get(t, "/metrics")
 	if !strings.Contains(body, "\ntidegate_buffer_card_life_seconds 3.68") { // 1023 times the 1000 hours that the first GiB took
@@ -133,7 +146,7 @@ func TestCardLife(t *testing.T) {
 		"nothing written":       {0, made, 100, 0, false},
 		"endurance not known":   {10, made, 0, 0, false},
 		"age not known":         {10, time.Time{}, 100, 0, false},
-		"too short to conclude": {10, now.Add(-time.Minute), 100, 0, false},
+		"too short to conclude": {10, now.Add(-23 * time.Hour), 100, 0, false},
 		"clock went back":       {10, now.Add(time.Hour), 100, 0, false},
 	} {
 		got, ok := api.CardLife(gateway.BufferStats{WearBytes: c.wear, WearSince: c.since}, c.endurance, now)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,7 +96,11 @@ func (c *collector) collectBuffer(ch chan<- prometheus.Metric, s gateway.BufferS
 	}
 }
 
+// emit sends rows with their labels. Names of sessions that were saved from a damaged file need not be UTF-8, as labels must be.
 func (c *collector) emit(ch chan<- prometheus.Metric, rows []row, labels ...string) {
+	for i := range labels {
+		labels[i] = strings.ToValidUTF8(labels[i], "\ufffd")
+	}
 	for _, r := range rows {
 		ch <- prometheus.MustNewConstMetric(c.desc[r.name], r.kind, r.value, labels...)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/tidegate/tidegate/gateway"
 )
 
-// minWearSpan is how long bytes must have been counted before anything can be concluded from them.
-const minWearSpan = time.Hour
+// minWearSpan is how long bytes must have been counted before anything can be concluded from them: the beginning is not typical.
+const minWearSpan = 24 * time.Hour
 
 // CardLife tells how long the card will last if bytes are written to it as they have been since the buffer's file was made, and if
 // endurance is how many it takes in all. It counts the buffer's bytes alone, as they leave the program: what the card writes beside them is

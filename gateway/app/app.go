@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tidegate/tidegate/bridge"
 	"github.com/tidegate/tidegate/bridge/transport"
 	"github.com/tidegate/tidegate/buffer"
@@ -67,7 +69,7 @@ const (
 	stopHTTP     = 3 * time.Second
 	stopStatus   = 3 * time.Second
 	stopEngine   = 10 * time.Second // a conversation on a bus ends first
-	stopBridge   = 10 * time.Second // confirms the window, says goodbye
+	stopBridges  = 10 * time.Second // confirm their windows, say goodbye, all at once
 	stopListener = 3 * time.Second
 	stopBroker   = 10 * time.Second
 	stopBuffer   = 30 * time.Second // commits what is left, on a slow card
@@ -296,8 +298,8 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 			return a.broker.Serve(ctx, in.Listener, in.opts)
 		})
 	}
-	for i, b := range a.bridges {
-		l.start(ctx, "bridge "+a.opts.Config.Upstreams[i].Name, stopBridge, b.Run)
+	if len(a.bridges) > 0 {
+		l.start(ctx, "bridges", stopBridges, a.runBridges)
 	}
 	if a.trace != nil {
 		l.start(ctx, "trace", stopTrace, a.trace.Run)
@@ -311,6 +313,15 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 		l.start(ctx, "http", stopHTTP, func(ctx context.Context) error { return a.api.Serve(ctx, a.http) })
 	}
 	return nil
+}
+
+// runBridges runs all bridges until ctx ends. They stop together: an upstream that does not answer takes seconds to take leave of.
+func (a *App) runBridges(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, b := range a.bridges {
+		g.Go(func() error { return b.Run(ctx) })
+	}
+	return g.Wait()
 }
 
 func (a *App) notify(state string) {

@@ -21,14 +21,11 @@ type step struct {
 type lifecycle struct {
 	log    *slog.Logger
 	steps  []*step
-	failed chan *step // a step that has ended; buffered for all
+	failed chan *step // the first step that has ended; buffered, so that it need not wait to be noticed
 }
 
-// maxSteps bounds the steps of one lifecycle, so that an ended step never waits to be noticed.
-const maxSteps = 64
-
 func newLifecycle(log *slog.Logger) *lifecycle {
-	return &lifecycle{log: log, failed: make(chan *step, maxSteps)}
+	return &lifecycle{log: log, failed: make(chan *step, 1)}
 }
 
 // start runs a step on its own goroutine and context. The context carries ctx's values but not its end: stop ends the steps, in order.
@@ -39,7 +36,10 @@ func (l *lifecycle) start(ctx context.Context, name string, bound time.Duration,
 	go func() {
 		s.ended <- s.run(own)
 		close(s.ended)
-		l.failed <- s
+		select {
+		case l.failed <- s:
+		default: // another has ended before
+		}
 	}()
 }
 

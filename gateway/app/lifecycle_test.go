@@ -73,3 +73,16 @@ func TestStepThatHangsIsNamedAndLeft(t *testing.T) {
 		close(release)
 	})
 }
+
+// TestManyStepsLeaveNothing: each listener and upstream is a step, and nobody bounds how many a file has.
+func TestManyStepsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLifecycle(slog.New(slog.DiscardHandler))
+		for range 100 {
+			l.start(t.Context(), "listener", time.Second, func(ctx context.Context) error { <-ctx.Done(); return nil })
+		}
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}) // fails when a goroutine is left
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/gateway/api"
 )
 
 // statusInterval is how often the LAN sees a new status. An upstream has its own interval, see status_interval.
@@ -163,7 +164,7 @@ func (m *statusMaker) bufferPart(b gateway.BufferStats, now time.Time, elapsed f
 		}
 	}
 	s.HoursLeft = m.hoursLeft(waiting, b.MaxBytes, elapsed)
-	s.CardYears = cardYears(m.src.endurance, b.WearBytes, b.WearSince, now)
+	s.CardYears = cardYears(b, m.src.endurance, now)
 	return s
 }
 
@@ -190,14 +191,14 @@ func (m *statusMaker) hoursLeft(waiting, limit int64, elapsed float64) *float64 
 	return &hours
 }
 
-// cardYears projects the bytes written since the file was made. It says nothing before a day has passed: the beginning is not typical.
-func cardYears(endurance int64, written uint64, since, now time.Time) *float64 {
-	age := now.Sub(since)
-	if endurance <= 0 || written == 0 || since.IsZero() || age < 24*time.Hour {
+// cardYears is how long the card will last.
+func cardYears(b gateway.BufferStats, endurance int64, now time.Time) *float64 {
+	life, ok := api.CardLife(b, endurance, now)
+	if !ok {
 		return nil
 	}
 	const year = 365.25 * 24 * float64(time.Hour)
-	years := round(max(0, float64(endurance)-float64(written))/float64(written)*float64(age)/year, 10)
+	years := round(float64(life)/year, 10)
 	return &years
 }
 

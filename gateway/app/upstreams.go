@@ -166,7 +166,7 @@ func (a *App) bridgeOptions(u config.Upstream, link link) bridge.Options {
 		Rate:              bridge.Rate{Messages: u.Rate.Messages, Bytes: float64(u.Rate.Bytes)},
 		InboundPersistent: u.InboundSession == config.InboundPersistent,
 		Status:            a.newestStatus, StatusEvery: u.StatusInterval,
-		Local: a.broker, Topics: a.topics, Logger: a.log.With("component", "bridge"),
+		Local: local{a.broker}, Topics: a.topics, Logger: a.log.With("component", "bridge"),
 	}
 	if u.RetryPrimary == 0 {
 		o.RetryPrimary = -1

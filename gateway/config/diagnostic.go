@@ -93,28 +93,37 @@ func oneLine(s string) string {
 }
 
 var (
-	// A text given to a key that sounds like a secret, spelling mistakes included.
-	secretText = regexp.MustCompile(`(?i)((?:pas|pwd|secret|token|api_?key|\bkey)[\w-]*["']?\s*=\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?)`)
+	// What is given to a key that sounds like a secret, spelling mistakes included: a text, or whatever stands there to the end of the line.
+	secretText = regexp.MustCompile(`(?i)((?:(?:pas|pwd|secret)[\w.-]*|(?:token|api_?key|\bkey)[\w-]*)["']?\s*=\s*)` +
+		`(""".*|'''.*|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^"'{\s].*)`)
+	// A table given to such a key.
+	secretTable = regexp.MustCompile(`(?i)((?:pas|pwd|secret|api_?key|\bkey)[\w.-]*["']?\s*=\s*\{\s*(?:[\w-]+\s*=\s*)?)([^}]*)`)
+	// What says where a secret is, and may be seen: the name of a file, a variable or a credential.
+	secretPlace = regexp.MustCompile(`_file|[.{]\s*(file|env|credential)\s*=`)
 	// The name of a file given to key, which is where a listener's private key is. No secret in base64 or hexadecimal looks like it.
 	keyFile = regexp.MustCompile(`^key\s*=\s*["'][^"']*\.(pem|key)["']$`)
-	// The user and password of a URL.
-	userInfo = regexp.MustCompile(`(://)([^/@\s"']+)(@)`)
+	// The user and password of a URL, whatever characters they have.
+	userInfo = regexp.MustCompile(`(://)([^\s"']+)(@)`)
 )
 
 // mask overwrites secrets in a piece of the file with as many stars. A diagnostic shows lines of the file, and
 // goes to logs and bug reports.
 func mask(s string) string {
-	s = secretText.ReplaceAllStringFunc(s, func(m string) string {
-		parts := secretText.FindStringSubmatch(m)
-		if strings.Contains(parts[1], "_file") || keyFile.MatchString(m) { // the name of a file is no secret, and worth seeing
-			return m
-		}
-		return parts[1] + stars(parts[2])
-	})
-	return userInfo.ReplaceAllStringFunc(s, func(m string) string {
-		parts := userInfo.FindStringSubmatch(m)
-		return parts[1] + stars(parts[2]) + parts[3]
-	})
+	for _, re := range []*regexp.Regexp{secretText, secretTable} {
+		s = replace(re, s, func(m string, parts []string) string {
+			ours := strings.HasPrefix(parts[2], "value") // "key = value", as hints say
+			if ours || secretPlace.MatchString(parts[1]) || keyFile.MatchString(m) {
+				return m
+			}
+			return parts[1] + stars(parts[2])
+		})
+	}
+	return replace(userInfo, s, func(_ string, parts []string) string { return parts[1] + stars(parts[2]) + parts[3] })
+}
+
+// replace replaces each match m, which has those parts, by what with returns.
+func replace(re *regexp.Regexp, s string, with func(m string, parts []string) string) string {
+	return re.ReplaceAllStringFunc(s, func(m string) string { return with(m, re.FindStringSubmatch(m)) })
 }
 
 func stars(s string) string { return strings.Repeat("*", len([]rune(s))) }

@@ -48,13 +48,19 @@ func TestDiagnosticsHideSecrets(t *testing.T) {
 		`password = "hunter2"`, `pasword = 'hunter2'`, `upstream = [{ password = "hunter2", x = 1 }]`, `"password"="hunter2`,
 		`api_token = "hunter2\"hunter2"`, `client_secret= 'hunter2`, `servers = ["mqtt://me:hunter2@host:1883"]`, `servers = "mqtt://hunter2@host"`,
 		`token = { kind = "azure-sas", key = "hunter2" }`, `token.key = 'hunter2'`, `proxy = "http://me:hunter2@host:1"`, `api_key = "hunter2"`,
+		`password = hunter2`, `password = correct hunter2`, `password = """hunter2"""`, `password = '''hunter2'''`, `password = ["hunter2"]`,
+		`password.value = "hunter2"`, `password = { value = "hunter2" }`, `password = { "hunter2" }`, `proxy_password = 1hunter2`,
+		`servers = ["mqtt://me:a@hunter2@host:1883"]`, `servers = ["mqtt://me:a/hunter2@host:1883"]`,
 	} {
 		_, err := Parse("x.toml", []byte("[[upstream]]\n"+line+"\n"), Env{})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got\n%v", line, err)
 		}
 	}
-	for _, line := range []string{`password_file = "/etc/users"`, `key_file = "/etc/users"`, `keepalive = "/etc/users"`} {
+	for _, line := range []string{
+		`password_file = "/etc/users"`, `key_file = "/etc/users"`, `keepalive = "/etc/users"`, `password = { env = "NAME" }`, `password.file = "/etc/p"`,
+		`token = { kind = "jwt", key_file = "k.pem" }`, `key = "server.key"`, `[upstream.token]`,
+	} {
 		if got := mask(line); got != line {
 			t.Errorf("what is no secret is hidden: %s", got)
 		}
