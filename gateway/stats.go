@@ -92,6 +92,8 @@ type BusStats struct {
 	Polls     uint64 // polls of devices completed
 	Missed    uint64 // poll slots that could not be kept
 	Writes    uint64
+	Passed    uint64        // requests of other masters that had their turn
+	Refused   uint64        // requests of other masters that were not sent: too many waited, one waited for too long, or the bus paused
 	Panics    uint64        // caught at the bus's boundary
 	Busy      time.Duration // time spent in conversations
 	Load      float64       // share of the last half minute to minute that it was busy; 1 is all
