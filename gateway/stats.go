@@ -111,3 +111,18 @@ type DeviceStats struct {
 	Achieved float64   // polls a second that it answered of late: in the last half minute to minute, or in its last four to eight polls
 	Behind   bool      // it is online, and Achieved is less than 95 % of Wanted
 }
+
+// ModbusServerStats is a snapshot of one Modbus server. Counters start at 0 with the process.
+type ModbusServerStats struct {
+	Name        string
+	Address     string // that it listens on
+	Connections int    // open now
+	Accepted    uint64 // connections served
+	Denied      uint64 // connections refused: allow does not list their address
+	Refused     uint64 // connections refused: there were too many
+	Evicted     uint64 // connections closed in favour of a new one from their address
+	Malformed   uint64 // connections closed: what came was not Modbus TCP, or not TLS
+	Timeouts    uint64 // connections closed: no request came, or not all of it
+	Requests    uint64 // answered, or carried out without an answer
+	Exceptions  uint64 // of Requests: answered with an exception
+}

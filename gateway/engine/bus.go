@@ -27,6 +27,7 @@ type bus struct {
 	devices   []*device
 	topics    gateway.Topics
 	publisher Publisher
+	observer  Observer // may be nil
 	now       func() time.Time
 	log       *slog.Logger
 
@@ -45,7 +46,7 @@ type bus struct {
 
 func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
-		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, now: o.Now,
+		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, observer: o.Observer, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
 		orders: make(chan *order, 1), passages: newPassages(),
 	}
