@@ -178,13 +178,14 @@ func TestTouchedGroups(t *testing.T) {
 // Whatever another master asks and whatever then comes: no panic, and what is taken for the answer is a frame of that unit and function.
 func FuzzPassed(f *testing.F) {
 	f.Add(pdu(f, "03 00 00 00 01"), pdu(f, "03 02 00 07"), pdu(f, ""), uint8(0))
+	f.Add(pdu(f, "03 00 00 00 01"), pdu(f, "03"), pdu(f, ""), uint8(1)) // a function and nothing else
 	f.Add(pdu(f, "11"), pdu(f, "11 03 41 42 ff"), pdu(f, "00"), uint8(1))
 	f.Add(pdu(f, "41 01"), pdu(f, "41 02 03"), pdu(f, "09 41"), uint8(0))
 	f.Add(pdu(f, "2b 0d 01"), pdu(f, "2b 0d 02 03"), pdu(f, "09"), uint8(2))
 	f.Add(pdu(f, "18 00 00"), pdu(f, "18 ff ff 00 00"), pdu(f, "09"), uint8(0))
 	f.Fuzz(func(t *testing.T, request, answer, noise []byte, kind uint8) {
 		q, code := newForeign(request)
-		if code != 0 || len(answer) == 0 || len(answer) > maxPDU {
+		if code != 0 || len(answer) == 0 || len(answer) > maxPDU || len(noise) > 500 {
 			return
 		}
 		framing := []framing{newRTUFraming(), newASCIIFraming(), newTCPFraming()}[kind%3]

@@ -142,7 +142,7 @@ func (q request) stray(asked, unit byte, pdu []byte) *failure {
 		f.gone, f.err = true, framef("unit %d answered, asked unit %d", unit, asked)
 	case pdu[0] != q.function:
 		f.err = framef("answer has function %d, asked for %d", pdu[0], q.function)
-	case q.isRead() && len(head) == 1:
+	case q.isRead() && len(head) == 1 && len(pdu) > 1:
 		f.err = framef("answer has %d bytes, asked for %d", pdu[1], head[0])
 	default:
 		f.err = framef("answer % x does not repeat the request's % x", pdu[1:], head)
