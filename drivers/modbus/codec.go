@@ -54,3 +54,6 @@ func (c *Codec) Put(bits uint64) []byte {
 	}
 	return c.codec.put(bits)
 }
+
+// Kind is that of the values that Decode gives.
+func (c *Codec) Kind() gateway.Kind { return c.codec.kind() }
