@@ -322,7 +322,7 @@ func TestModbusServerWithoutTheDevice(t *testing.T) {
 	s := startPLC(t)
 	s.device.Unplug()
 	s.eventually("exception 11", func() bool { return s.ask("03 000a 0001") == "83 0b" })
-	s.expect("03 0014 0002", "03 04 7f c0 00 00")
+	s.eventually("the value for bad ones", func() bool { return s.ask("03 0014 0002") == "03 04 7f c0 00 00" })
 	s.expect("06 000a 1388", "86 0b")
 	s.device.Plug()
 	s.eventually("the reading again", func() bool { return s.ask("03 000a 0001") == "03 02 08 66" })
