@@ -23,6 +23,8 @@ type Status struct {
 	Upstreams []StatusUpstream `json:"upstreams"`
 	Buses     []StatusBus      `json:"buses"`
 	Clients   int              `json:"clients"` // connected to the local broker
+
+	ModbusServers []StatusModbusServer `json:"modbus_servers,omitempty"`
 }
 
 // StatusBuffer is the buffer's part of a status.
@@ -77,6 +79,15 @@ type StatusDevice struct {
 	Achieved float64 `json:"polls_achieved"`
 }
 
+// StatusModbusServer is one server for other masters.
+type StatusModbusServer struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"` // open now
+	Requests    uint64 `json:"requests"`    // since the start
+	Exceptions  uint64 `json:"exceptions"`  // requests answered with one, since the start
+	Refused     uint64 `json:"refused"`     // connections, by allow and by the limits, since the start
+}
+
 // statusSources are the snapshots that a status is made of.
 type statusSources struct {
 	version, store string
@@ -84,6 +95,7 @@ type statusSources struct {
 	broker         func() gateway.BrokerStats
 	bridges        func() []gateway.BridgeStats
 	buses          func() []gateway.BusStats
+	modbusServers  func() []gateway.ModbusServerStats // nil: there are none
 	clockSet       func() bool
 	upstreams      []statusQueues
 	endurance      int64 // bytes that the card is said to take; 0: not known
@@ -132,6 +144,7 @@ func (m *statusMaker) make(now time.Time) Status {
 	for _, b := range m.src.buses() {
 		s.Buses = append(s.Buses, m.busPart(b, elapsed))
 	}
+	s.ModbusServers = m.modbusServersPart()
 	m.last = now
 	return s
 }
@@ -221,6 +234,16 @@ func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
 	return s
 }
 
+func (m *statusMaker) modbusServersPart() (list []StatusModbusServer) {
+	if m.src.modbusServers == nil {
+		return nil
+	}
+	for _, s := range m.src.modbusServers() {
+		list = append(list, StatusModbusServer{s.Name, s.Connections, s.Requests, s.Exceptions, s.Denied + s.Refused})
+	}
+	return list
+}
+
 // round keeps so many parts of one.
 func round(f, parts float64) float64 { return float64(int64(f*parts+0.5)) / parts }
 
@@ -258,7 +281,7 @@ func (a *App) newestStatus() []byte {
 func (a *App) statusSources() statusSources {
 	src := statusSources{
 		version: a.opts.Version, store: a.store.StoreID(), buffer: a.store.Stats, broker: a.broker.Stats,
-		bridges: a.bridgeStats, buses: a.engine.Stats, clockSet: clockSynced,
+		bridges: a.bridgeStats, buses: a.engine.Stats, modbusServers: a.modbusStats, clockSet: clockSynced,
 		endurance: int64(a.opts.Config.Buffer.CardEndurance),
 	}
 	for _, u := range a.opts.Config.Upstreams {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -112,3 +113,57 @@ func (s *ModbusServer) setDefaults() {
 }
 
 func (r *ModbusRegister) setDefaults() { r.Scale = 1 }
+
+// inheritRegister gives a register what the file does not say: a type of its own has the usual order, and without one it lies as the point does.
+func (c *Config) inheritRegister(path string, r *ModbusRegister) {
+	given := func(key string) bool { return c.src.has(join(path, key)) }
+	p, found := c.Source(*r)
+	switch {
+	case given("type"):
+		if !given("byte_order") && !r.Type.several() {
+			r.ByteOrder = OrderAB
+		}
+		return
+	case r.Address.Table.Bits():
+		r.Type = TypeBool
+		return
+	case r.Bit != nil || found && (p.Type == TypeBool || p.Bit != nil):
+		r.Type, r.ByteOrder = TypeUint16, OrderAB
+		return
+	case !found:
+		return
+	}
+	r.Type = p.Type
+	if !given("length") {
+		r.Length = p.Length
+	}
+	if !given("byte_order") {
+		r.ByteOrder = p.ByteOrder
+	}
+	if !given("scale") && !given("offset") {
+		r.Scale, r.Offset = p.Scale, p.Offset
+	}
+}
+
+// Source returns the point that a register shows; false when there is none.
+func (c *Config) Source(r ModbusRegister) (Point, bool) {
+	device, point, ok := c.Place(r)
+	if !ok {
+		return Point{}, false
+	}
+	return c.Devices[device].Points[point], true
+}
+
+// Place returns the index of the device that a register shows, and of its point there; false when there is none.
+func (c *Config) Place(r ModbusRegister) (device, point int, ok bool) {
+	deviceName, pointName := r.split()
+	device = slices.IndexFunc(c.Devices, func(d Device) bool { return d.Name == deviceName })
+	if device < 0 || deviceName == "" {
+		return 0, 0, false
+	}
+	point = slices.IndexFunc(c.Devices[device].Points, func(p Point) bool { return p.Name == pointName })
+	return device, point, point >= 0
+}
+
+// Words returns how many registers (or, of coils, bits) it takes.
+func (r ModbusRegister) Words() int { return Point{Type: r.Type, Length: r.Length}.Words() }
