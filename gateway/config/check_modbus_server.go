@@ -207,7 +207,7 @@ func (c *checker) overlap(path string, r ModbusRegister, taken map[Address]taker
 
 // registerForm checks whether the value of the point fits into the registers.
 func (c *checker) registerForm(path string, r ModbusRegister, source Point) {
-	form := Point{Address: r.Address, Type: r.Type, Length: r.Length, ByteOrder: r.ByteOrder}
+	form := Point{Address: r.Address, Type: r.Type, Length: r.Length, ByteOrder: r.ByteOrder, Writable: r.Writable}
 	if r.Bit != nil {
 		within(c, join(path, "bit"), *r.Bit, 0, 15)
 	}
