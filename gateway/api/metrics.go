@@ -229,6 +229,8 @@ func busMetrics(s gateway.BusStats) []row {
 		count("tidegate_bus_polls_total", "Polls of devices completed.", s.Polls),
 		count("tidegate_bus_missed_total", "Poll slots that could not be kept.", s.Missed),
 		count("tidegate_bus_writes_total", "Writes carried out.", s.Writes),
+		count("tidegate_bus_passed_total", "Requests of other masters that had their turn.", s.Passed),
+		count("tidegate_bus_refused_total", "Requests of other masters that were not sent, because too many waited, one waited for too long, or the bus paused.", s.Refused),
 		count("tidegate_bus_panics_total", "Panics caught at the bus's boundary.", s.Panics),
 		{metric{"tidegate_bus_busy_seconds_total", "Time spent in conversations.", counter}, s.Busy.Seconds()},
 		level("tidegate_bus_load_ratio", "Share of the last half minute to minute that the bus was busy, 0 to 1.", s.Load),

@@ -52,7 +52,7 @@ func (a *App) openModbusServers() error {
 // modbusHandler returns what answers the requests of a server.
 func (a *App) modbusHandler(cfg config.ModbusServer, log *slog.Logger) (server.Handler, error) {
 	if cfg.Proxy != "" {
-		return nil, errors.New("proxy is not known to this version")
+		return proxy{a, cfg.Proxy}, nil
 	}
 	m, err := server.NewMap(a.modbusMap(cfg, log))
 	if err == nil {

@@ -66,9 +66,11 @@ type StatusBus struct {
 	Load     float64        `json:"load"` // share of the time since the last status that it was busy
 	Online   int            `json:"online"`
 	Devices  int            `json:"devices"`
-	Wanted   float64        `json:"polls_wanted"`   // a second, of all devices
-	Achieved float64        `json:"polls_achieved"` // likewise
-	Missed   uint64         `json:"missed"`         // poll slots that could not be kept, since the start
+	Wanted   float64        `json:"polls_wanted"`      // a second, of all devices
+	Achieved float64        `json:"polls_achieved"`    // likewise
+	Missed   uint64         `json:"missed"`            // poll slots that could not be kept, since the start
+	Passed   uint64         `json:"passed,omitempty"`  // requests of other masters that had their turn, since the start
+	Refused  uint64         `json:"refused,omitempty"` // requests of other masters that were not sent, since the start
 	Behind   []StatusDevice `json:"behind,omitempty"`
 }
 
@@ -215,7 +217,7 @@ func cardYears(endurance int64, written uint64, since, now time.Time) *float64 {
 }
 
 func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
-	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices), Missed: b.Missed}
+	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices), Missed: b.Missed, Passed: b.Passed, Refused: b.Refused}
 	if elapsed > 0 {
 		s.Load = round((b.Busy-m.busy[b.Name]).Seconds()/elapsed, 1000)
 	}

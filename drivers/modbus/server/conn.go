@@ -36,7 +36,7 @@ func (c *conn) serve(ctx context.Context) {
 		c.end(err)
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, peerKey{}, c.from))
 	requests := make(chan frame)
 	var reader sync.WaitGroup
 	defer reader.Wait()
