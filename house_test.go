@@ -73,12 +73,13 @@ func house() []room {
 		{"drivers/bus/trace", nil, "a trace is a file format: it knows nobody, so that whoever has a file can read it"},
 		{"drivers/bus/bustest", vocabulary("drivers/bus", "drivers/bus/trace"), "it helps the tests of whoever talks on a bus, and plays traces back"},
 		{"drivers/modbus", vocabulary("drivers/bus"), whyDrivers},
+		{"drivers/modbus/server", vocabulary("drivers/modbus"), "it serves points as registers with the codecs of the driver, and knows nothing of who has them"},
 		{"drivers/sim", vocabulary(), whyDrivers},
 		{"web", nil, whyData},
 		{"configs", nil, whyData},
 
 		{"gateway/app", vocabulary("gateway/engine", "gateway/config", "gateway/auth", "gateway/api", "gateway/certs", "gateway/websocket", "buffer", "bridge",
-			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/bus/trace", "drivers/modbus", "web", "configs"), whyApp},
+			"bridge/transport", "bridge/token", "localbroker", "localbroker/packet", "drivers", "drivers/bus", "drivers/bus/trace", "drivers/modbus", "drivers/modbus/server", "web", "configs"), whyApp},
 		{"gateway/app/demo", vocabulary("gateway/app", "gateway/config", "drivers/sim", "configs"), whyApp},
 		// buffer and gateway/api: tidegate buffer, on a stopped gateway's file and through the control socket; bridge: tidegate bridge test;
 		// localbroker/client with its codec, and bridge/transport for its certificate files: tidegate sub and pub; drivers/modbus: tidegate decode.

@@ -92,6 +92,8 @@ type BusStats struct {
 	Polls     uint64 // polls of devices completed
 	Missed    uint64 // poll slots that could not be kept
 	Writes    uint64
+	Passed    uint64        // requests of other masters that had their turn
+	Refused   uint64        // requests of other masters that were not sent: too many waited, one waited for too long, or the bus paused
 	Panics    uint64        // caught at the bus's boundary
 	Busy      time.Duration // time spent in conversations
 	Load      float64       // share of the last half minute to minute that it was busy; 1 is all
@@ -108,4 +110,19 @@ type DeviceStats struct {
 	Wanted   float64   // polls a second by its intervals
 	Achieved float64   // polls a second that it answered of late: in the last half minute to minute, or in its last four to eight polls
 	Behind   bool      // it is online, and Achieved is less than 95 % of Wanted
+}
+
+// ModbusServerStats is a snapshot of one Modbus server. Counters start at 0 with the process.
+type ModbusServerStats struct {
+	Name        string
+	Address     string // that it listens on
+	Connections int    // open now
+	Accepted    uint64 // connections served
+	Denied      uint64 // connections refused: allow does not list their address
+	Refused     uint64 // connections refused: there were too many
+	Evicted     uint64 // connections closed in favour of a new one from their address
+	Malformed   uint64 // connections closed: what came was not Modbus TCP, or not TLS
+	Timeouts    uint64 // connections closed: no request came, or not all of it
+	Requests    uint64 // answered, or carried out without an answer
+	Exceptions  uint64 // of Requests: answered with an exception
 }

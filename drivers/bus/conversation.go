@@ -32,6 +32,8 @@ type Found struct {
 	Frame []byte // the answer, a part of what was received; nil while it is not complete
 	Skip  int    // so many bytes at the beginning are no part of the answer, and are not shown again
 	Need  int    // at least so many bytes are still missing: how long to sleep before it is worth looking again
+	// Open says that nothing but silence tells whether the frame is complete: it is the answer if no more comes.
+	Open bool
 	// Damaged says that the answer is there but spoilt: give up as soon as the line is silent.
 	Damaged bool
 }
@@ -103,14 +105,14 @@ func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) (
 		if err != nil {
 			return nil, fmt.Errorf("answer from %s: %w", b.where, err)
 		}
-		if found.Frame != nil {
+		if found.Frame != nil && !found.Open {
 			return found.Frame, nil
 		}
 		if n = b.forget(n, found.Skip); b.datagrams {
 			n = 0 // what follows in the next one is no part of this
 		}
 		limit := deadline
-		if found.Damaged {
+		if found.Damaged || found.Open {
 			limit = earlier(deadline, b.last.Add(b.silence()+settle))
 		} else if n > 0 {
 			if err := b.link.pause(ctx, min(b.wire(found.Need), time.Until(deadline))); err != nil {
@@ -118,6 +120,9 @@ func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) (
 			}
 		}
 		m, err := b.link.read(ctx, b.buf[n:], limit)
+		if errors.Is(err, errTimeout) && found.Open {
+			return found.Frame, nil
+		}
 		if errors.Is(err, errTimeout) {
 			return nil, &ReplyError{Timeout: c.Timeout, Received: shown(b.buf[:n]), Damaged: found.Damaged}
 		}

@@ -131,7 +131,7 @@ func (r *asciiReply) missing(begun []byte) int {
 	size := asciiException
 	if len(begun) >= 5 {
 		var b [2]byte
-		if _, err := hex.Decode(b[:], begun[1:5]); err == nil && b[1] == r.q.function {
+		if _, err := hex.Decode(b[:], begun[1:5]); err == nil && b[1] == r.q.function && !r.q.foreign() {
 			size = asciiSize(r.q.answerSize())
 		}
 	}
@@ -145,7 +145,7 @@ func (r *asciiReply) meant(b []byte) bool {
 
 // echoed returns how many characters to leave out because the line echoes the request: see rtuReply.
 func (r *asciiReply) echoed(received []byte) int {
-	if r.q.isRead() || !r.framing.echo {
+	if r.q.tellsEcho() || !r.framing.echo {
 		return 0
 	}
 	n := min(len(received), len(r.request))
@@ -157,7 +157,7 @@ func (r *asciiReply) echoed(received []byte) int {
 
 // listen learns from what came before the answer to a read whether the line echoes.
 func (r *asciiReply) listen(before []byte) {
-	if r.q.isRead() {
+	if r.q.tellsEcho() {
 		r.framing.echo = bytes.Contains(before, r.request)
 	}
 }

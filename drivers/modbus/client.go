@@ -27,6 +27,7 @@ type client struct {
 	inFlight int
 	ahead    []ahead
 	lacks    map[lack]bool // functions that units have refused, until the bus is lost
+	silent   silences      // units that other masters have asked in vain
 
 	requests, timeouts, errors, exceptions atomic.Uint64
 }
@@ -70,20 +71,34 @@ type call struct {
 // do holds one conversation and returns the data of the answer, which lies in the bus's memory until the next one. Its errors are those
 // of the context, or a *failure.
 func (c *client) do(ctx context.Context, call call) ([]byte, error) {
+	frame, answer, err := c.exchange(ctx, call)
+	if err != nil || answer == nil {
+		return nil, err
+	}
+	data, err := c.open(call.request, frame, answer)
+	if err != nil {
+		return nil, c.refused(err)
+	}
+	c.silent.heard(call.unit)
+	return data, nil
+}
+
+// exchange sends a request and returns its frame and that of the answer, which is nil after a broadcast.
+func (c *client) exchange(ctx context.Context, call call) (frame, answer []byte, err error) {
 	c.stale(call.request)
 	if c.mixup.due(call) {
-		return nil, c.probe(ctx, call)
+		return nil, nil, c.probe(ctx, call)
 	}
-	frame, err := c.framing.encode(call.unit, call.request)
+	frame, err = c.framing.encode(call.unit, call.request)
 	if err != nil {
-		return nil, &failure{reason: gateway.ReasonFrame, err: err}
+		return nil, nil, &failure{reason: gateway.ReasonFrame, err: err}
 	}
-	if call.unit == broadcastUnit && !c.framing.tagged() {
-		return nil, c.broadcast(ctx, call, frame)
+	if c.broadcasts(call.unit) {
+		return nil, nil, c.broadcast(ctx, call, frame)
 	}
 	reply := c.framing.reply(frame, call.request)
 	start := time.Now()
-	answer, err := c.bus.Exchange(ctx, bus.Conversation{
+	answer, err = c.bus.Exchange(ctx, bus.Conversation{
 		Request:   frame,
 		Expect:    c.framing.expect(call.request),
 		Timeout:   call.timeout,
@@ -95,18 +110,14 @@ func (c *client) do(ctx context.Context, call call) ([]byte, error) {
 		if answerMayCome(err) {
 			c.expectLate(call, time.Now().Add(call.timeout))
 		}
-		return nil, c.failed(ctx, call, reply, err)
+		return nil, nil, c.failed(ctx, call, reply, err)
 	}
 	c.requests.Add(1)
 	c.mixup.heard()
 	if call.repeat { // two were sent, and one answer came
 		c.expectLate(call, start.Add(2*call.timeout))
 	}
-	data, err := c.open(call.request, frame, answer)
-	if err != nil {
-		return nil, c.refused(err)
-	}
-	return data, nil
+	return frame, answer, nil
 }
 
 // open takes an answer apart and checks that it is the one to the request.
@@ -120,6 +131,9 @@ func (c *client) open(q request, frame, answer []byte) ([]byte, error) {
 
 // broadcastUnit is unit 0 on a line: all devices carry the request out, and none answers (Modbus over Serial Line V1.02, 2.1).
 const broadcastUnit = 0
+
+// broadcasts reports whether a request to that unit is for all devices.
+func (c *client) broadcasts(unit byte) bool { return unit == broadcastUnit && !c.framing.tagged() }
 
 // turnaround is how long devices are given to carry a broadcast out. The specification has 100 to 200 ms in mind (2.4.1).
 const turnaround = 200 * time.Millisecond
@@ -197,6 +211,7 @@ func (c *client) failed(ctx context.Context, call call, r reply, err error) erro
 	default:
 		c.losses++
 		clear(c.lacks)
+		c.silent.forget()
 		return &failure{reason: gateway.ReasonOffline, gone: true, err: c.mixup.explain(err)}
 	}
 }

@@ -21,8 +21,9 @@ type Driver struct {
 	writes  atomic.Uint64
 	pace    pace
 	limits  limits
-	ended   time.Time // of the last conversation
-	clean   bool      // it was answered
+	timeout time.Duration // of passed requests to other units than those of devices
+	ended   time.Time     // of the last conversation
+	clean   bool          // it was answered
 }
 
 // device is a unit and what is known about how to read it.
@@ -43,6 +44,9 @@ type device struct {
 	response
 }
 
+// usualTimeout is what a timeout of 0 means.
+const usualTimeout = time.Second
+
 // New checks the options and plans the requests. It opens nothing.
 func New(o Options) (*Driver, error) {
 	if err := o.check(); err != nil {
@@ -52,7 +56,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o.line()), limits: o.limits()}
+	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o.line()), limits: o.limits(), timeout: cmp.Or(o.Timeout, usualTimeout)}
 	for _, dev := range o.Devices {
 		d.devices = append(d.devices, newDevice(dev))
 	}
@@ -63,7 +67,7 @@ func newDevice(d Device) *device {
 	dev := &device{
 		info:    DeviceInfo{Name: d.Name, StaleAfter: d.StaleAfter, Publish: d.Publish},
 		unit:    d.Unit,
-		timeout: cmp.Or(d.Timeout, time.Second),
+		timeout: cmp.Or(d.Timeout, usualTimeout),
 		retries: d.Retries,
 		gap:     d.Gap,
 		points:  slices.Clone(d.Points),

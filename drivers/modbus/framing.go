@@ -43,7 +43,12 @@ func (f *rtuFraming) encode(unit byte, q request) ([]byte, error) {
 	return f.packager.Encode(&modbus.ProtocolDataUnit{FunctionCode: q.function, Data: q.data})
 }
 
-func (f *rtuFraming) reply(frame []byte, q request) reply { return newRTUReply(f, frame, q) }
+func (f *rtuFraming) reply(frame []byte, q request) reply {
+	if q.open() {
+		return &openReply{newRTUReply(f, frame, q)}
+	}
+	return newRTUReply(f, frame, q)
+}
 
 func (f *rtuFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
 	if err := f.packager.Verify(frame, answer); err != nil { // reply has seen to the length, without which this would panic

@@ -27,7 +27,9 @@ type Options struct {
 	MaxRegisters int
 	// MaxGap bounds the unwanted registers between two points that are asked for together; nil means as many as cost less than another
 	// request.
-	MaxGap  *int
+	MaxGap *int
+	// Timeout is that of requests which are passed to a unit that is none of the Devices; 0 means 1 s.
+	Timeout time.Duration
 	Devices []Device
 }
 

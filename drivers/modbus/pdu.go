@@ -80,6 +80,9 @@ func (q request) isRead() bool { return q.count > 0 }
 // head returns what follows the function code in the right answer: the byte count of a read, and for a write its address and value or
 // quantity again.
 func (q request) head() []byte {
+	if q.foreign() {
+		return q.foreignHead()
+	}
 	switch q.function {
 	case modbus.FuncCodeReadCoils, modbus.FuncCodeReadDiscreteInputs:
 		return []byte{byte((q.count + 7) / 8)}
@@ -96,6 +99,9 @@ func (q request) head() []byte {
 
 // answerSize returns the length of the right answer's protocol data unit, or of a usual one where only the answer itself tells.
 func (q request) answerSize() int {
+	if q.foreign() {
+		return q.longestForeign()
+	}
 	head := q.head()
 	switch {
 	case q.function == encapsulated:
@@ -108,7 +114,10 @@ func (q request) answerSize() int {
 
 // sizeOf returns the length of the right answer that begins with pdu; more than that has when it takes more to tell.
 func (q request) sizeOf(pdu []byte) int {
-	if q.function == encapsulated {
+	switch {
+	case q.foreign():
+		return q.foreignSize(pdu)
+	case q.function == encapsulated:
 		return identificationSize(pdu)
 	}
 	return q.answerSize()
@@ -119,7 +128,7 @@ func (q request) answeredBy(pdu []byte) bool {
 	if pdu[0] == q.function|exceptionBit {
 		return len(pdu) == 2
 	}
-	return pdu[0] == q.function && len(pdu) == q.sizeOf(pdu) && bytes.HasPrefix(pdu[1:], q.head())
+	return pdu[0] == q.function && (q.open() || len(pdu) == q.sizeOf(pdu)) && bytes.HasPrefix(pdu[1:], q.head())
 }
 
 // stray tells what is wrong with a valid frame that is not the answer: one of this unit to something else, or this answer from another
@@ -133,7 +142,7 @@ func (q request) stray(asked, unit byte, pdu []byte) *failure {
 		f.gone, f.err = true, framef("unit %d answered, asked unit %d", unit, asked)
 	case pdu[0] != q.function:
 		f.err = framef("answer has function %d, asked for %d", pdu[0], q.function)
-	case q.isRead() && len(head) == 1:
+	case q.isRead() && len(head) == 1 && len(pdu) > 1:
 		f.err = framef("answer has %d bytes, asked for %d", pdu[1], head[0])
 	default:
 		f.err = framef("answer % x does not repeat the request's % x", pdu[1:], head)

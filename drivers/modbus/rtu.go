@@ -73,7 +73,7 @@ func (r *rtuReply) match(b []byte) int {
 // echoed returns how many bytes to leave out because the line echoes the request: the answer to a write of one value is equal to its
 // request, and nothing but its place tells them apart.
 func (r *rtuReply) echoed(received []byte) int {
-	if r.q.isRead() || !r.framing.echo {
+	if r.q.tellsEcho() || !r.framing.echo {
 		return 0
 	}
 	n := min(len(received), len(r.request))
@@ -85,7 +85,7 @@ func (r *rtuReply) echoed(received []byte) int {
 
 // listen learns from what came before the answer to a read whether the line echoes.
 func (r *rtuReply) listen(before []byte) {
-	if r.q.isRead() {
+	if r.q.tellsEcho() {
 		r.framing.echo = bytes.Contains(before, r.request)
 	}
 }

@@ -18,6 +18,18 @@ type Status struct {
 	Buses     []BusStatus      `json:"buses"`
 	Clients   int              `json:"clients"`  // MQTT connections of the LAN
 	Sessions  int              `json:"sessions"` // that outlive their connection
+
+	ModbusServers []ModbusServerStatus `json:"modbus_servers,omitempty"`
+}
+
+// ModbusServerStatus is one server for other masters in a Status.
+type ModbusServerStatus struct {
+	Name        string `json:"name"`
+	Address     string `json:"address"`
+	Connections int    `json:"connections"`
+	Requests    uint64 `json:"requests"`
+	Exceptions  uint64 `json:"exceptions"`
+	Refused     uint64 `json:"refused"` // connections: by allow and by the limits
 }
 
 // UpstreamStatus is one upstream in a Status.
@@ -64,6 +76,9 @@ func (s *ControlServer) status(w http.ResponseWriter, _ *http.Request) {
 			bus.Devices = append(bus.Devices, DeviceStatus{d.Name, d.Online, d.LastGood})
 		}
 		st.Buses = append(st.Buses, bus)
+	}
+	for _, m := range s.opts.Snapshots.modbusServers() {
+		st.ModbusServers = append(st.ModbusServers, ModbusServerStatus{m.Name, m.Address, m.Connections, m.Requests, m.Exceptions, m.Denied + m.Refused})
 	}
 	s.answer(w, http.StatusOK, st)
 }

@@ -38,6 +38,7 @@ func newCollector(o Options) *collector {
 	c.describe([]string{"upstream", "reason"}, waitingMetrics())
 	c.describe([]string{"bus"}, busMetrics(gateway.BusStats{}))
 	c.describe([]string{"device"}, deviceMetrics(gateway.DeviceStats{}))
+	c.describe([]string{"server"}, modbusServerMetrics(gateway.ModbusServerStats{}))
 	return c
 }
 
@@ -80,6 +81,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for _, d := range b.Devices {
 			c.emit(ch, deviceMetrics(d), d.Name)
 		}
+	}
+	for _, m := range c.o.Snapshots.modbusServers() {
+		c.emit(ch, modbusServerMetrics(m), m.Name)
 	}
 }
 
@@ -230,6 +234,8 @@ func busMetrics(s gateway.BusStats) []row {
 		count("tidegate_bus_polls_total", "Polls of devices completed.", s.Polls),
 		count("tidegate_bus_missed_total", "Poll slots that could not be kept.", s.Missed),
 		count("tidegate_bus_writes_total", "Writes carried out.", s.Writes),
+		count("tidegate_bus_passed_total", "Requests of other masters that had their turn.", s.Passed),
+		count("tidegate_bus_refused_total", "Requests of other masters that were not sent, because too many waited, one waited for too long, or the bus paused.", s.Refused),
 		count("tidegate_bus_panics_total", "Panics caught at the bus's boundary.", s.Panics),
 		{metric{"tidegate_bus_busy_seconds_total", "Time spent in conversations.", counter}, s.Busy.Seconds()},
 		level("tidegate_bus_load_ratio", "Share of the last half minute to minute that the bus was busy, 0 to 1.", s.Load),
@@ -245,5 +251,19 @@ func deviceMetrics(d gateway.DeviceStats) []row {
 		level("tidegate_device_wanted_polls_per_second", "Polls a second by the device's intervals.", d.Wanted),
 		level("tidegate_device_achieved_polls_per_second", "Polls a second that the device answered of late.", d.Achieved),
 		truth("tidegate_device_behind", "1 while the device answers and is polled less often than its intervals ask for.", d.Behind),
+	}
+}
+
+func modbusServerMetrics(s gateway.ModbusServerStats) []row {
+	return []row{
+		level("tidegate_modbus_server_connections", "Connections of masters open now.", s.Connections),
+		count("tidegate_modbus_server_accepted_total", "Connections served.", s.Accepted),
+		count("tidegate_modbus_server_denied_total", "Connections refused because allow does not list their address.", s.Denied),
+		count("tidegate_modbus_server_refused_total", "Connections refused because there were too many.", s.Refused),
+		count("tidegate_modbus_server_evicted_total", "Connections closed in favour of a new one from their address.", s.Evicted),
+		count("tidegate_modbus_server_malformed_total", "Connections closed because what came was not Modbus TCP, or not TLS.", s.Malformed),
+		count("tidegate_modbus_server_timeouts_total", "Connections closed because no request came, or not all of it.", s.Timeouts),
+		count("tidegate_modbus_server_requests_total", "Requests carried out.", s.Requests),
+		count("tidegate_modbus_server_exceptions_total", "Requests answered with an exception.", s.Exceptions),
 	}
 }

@@ -22,6 +22,16 @@ type Snapshots struct {
 	Broker  func() gateway.BrokerStats
 	Bridges func() []gateway.BridgeStats
 	Buses   func() []gateway.BusStats
+	// ModbusServers is nil where there are none.
+	ModbusServers func() []gateway.ModbusServerStats
+}
+
+// modbusServers returns the servers, when there are any.
+func (s Snapshots) modbusServers() []gateway.ModbusServerStats {
+	if s.ModbusServers == nil {
+		return nil
+	}
+	return s.ModbusServers()
 }
 
 // Options are what the server needs to know.

@@ -17,6 +17,7 @@ import (
 	"github.com/tidegate/tidegate/bridge/transport"
 	"github.com/tidegate/tidegate/buffer"
 	"github.com/tidegate/tidegate/drivers/bus/trace"
+	"github.com/tidegate/tidegate/drivers/modbus/server"
 	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/api"
 	"github.com/tidegate/tidegate/gateway/config"
@@ -53,10 +54,14 @@ type App struct {
 	queues     map[string][]string    // the names of each upstream's queues
 	trace      *trace.File            // nil: nobody traces
 	engine     *engine.Engine
-	api        *api.Server
-	listeners  []listener
-	http       net.Listener
-	control    struct {
+	modbus     struct { // for other masters
+		servers []*server.Server
+		maps    []*server.Map
+	}
+	api       *api.Server
+	listeners []listener
+	http      net.Listener
+	control   struct {
 		net.Listener
 		server *api.ControlServer
 	}
@@ -106,6 +111,9 @@ func (a *App) open(ctx context.Context) error {
 		return err
 	}
 	if err := a.openBridges(); err != nil {
+		return err
+	}
+	if err := a.openModbusServers(); err != nil {
 		return err
 	}
 	if err := a.openEngine(); err != nil {
@@ -167,6 +175,7 @@ func (a *App) openEngine() error {
 		Topics:      a.topics,
 		Buses:       buses,
 		ClockSynced: clockSynced,
+		Observer:    a.observer(),
 		Logger:      a.log.With("component", "engine"),
 	})
 	return err
@@ -206,7 +215,7 @@ func (a *App) openControl() error {
 }
 
 func (a *App) snapshots() api.Snapshots {
-	return api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats}
+	return api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats, ModbusServers: a.modbusStats}
 }
 
 func (a *App) bridgeStats() []gateway.BridgeStats {
@@ -261,7 +270,7 @@ func (a *App) Run(ctx context.Context) error {
 	l := newLifecycle(a.log)
 	err := a.start(ctx, l)
 	if err == nil {
-		a.log.Info("gateway is running", "id", a.id, "version", a.opts.Version, "mqtt", addrs(a.BrokerAddrs()), "base_topic", a.topics.Base)
+		a.log.Info("gateway is running", "id", a.id, "version", a.opts.Version, "mqtt", addrs(a.BrokerAddrs()), "modbus", addrs(a.ModbusAddrs()), "base_topic", a.topics.Base)
 		a.notify("READY=1")
 		err = a.untilDamaged(ctx, l)
 	}
@@ -305,6 +314,9 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 		l.start(ctx, "trace", stopTrace, a.trace.Run)
 	}
 	l.start(ctx, "engine", stopEngine, a.engine.Run)
+	for i, s := range a.modbus.servers {
+		l.start(ctx, "modbus server "+a.opts.Config.ModbusServers[i].Name, stopModbusServer, s.Run)
+	}
 	l.start(ctx, "status", stopStatus, a.runStatus)
 	l.start(ctx, "control socket", stopHTTP, func(ctx context.Context) error {
 		return a.control.server.Serve(ctx, a.control.Listener)

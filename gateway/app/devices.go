@@ -42,6 +42,7 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 		Framing:      framing(b.Transport),
 		UnitGap:      b.UnitGap,
 		MaxInFlight:  b.MaxInFlight,
+		Timeout:      b.Timeout,
 		Bus: bus.Options{
 			Gap: b.Gap, ConnectDelay: b.ConnectDelay, DialTimeout: b.Timeout, IdleClose: b.IdleClose,
 			Log: log.With("component", "bus", "name", b.Name),

@@ -24,6 +24,8 @@ type Status struct {
 	Upstreams []StatusUpstream `json:"upstreams"`
 	Buses     []StatusBus      `json:"buses"`
 	Clients   int              `json:"clients"` // connected to the local broker
+
+	ModbusServers []StatusModbusServer `json:"modbus_servers,omitempty"`
 }
 
 // StatusBuffer is the buffer's part of a status.
@@ -65,9 +67,11 @@ type StatusBus struct {
 	Load     float64        `json:"load"` // share of the time since the last status that it was busy
 	Online   int            `json:"online"`
 	Devices  int            `json:"devices"`
-	Wanted   float64        `json:"polls_wanted"`   // a second, of all devices
-	Achieved float64        `json:"polls_achieved"` // likewise
-	Missed   uint64         `json:"missed"`         // poll slots that could not be kept, since the start
+	Wanted   float64        `json:"polls_wanted"`      // a second, of all devices
+	Achieved float64        `json:"polls_achieved"`    // likewise
+	Missed   uint64         `json:"missed"`            // poll slots that could not be kept, since the start
+	Passed   uint64         `json:"passed,omitempty"`  // requests of other masters that had their turn, since the start
+	Refused  uint64         `json:"refused,omitempty"` // requests of other masters that were not sent, since the start
 	Behind   []StatusDevice `json:"behind,omitempty"`
 }
 
@@ -78,6 +82,15 @@ type StatusDevice struct {
 	Achieved float64 `json:"polls_achieved"`
 }
 
+// StatusModbusServer is one server for other masters.
+type StatusModbusServer struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"` // open now
+	Requests    uint64 `json:"requests"`    // since the start
+	Exceptions  uint64 `json:"exceptions"`  // requests answered with one, since the start
+	Refused     uint64 `json:"refused"`     // connections, by allow and by the limits, since the start
+}
+
 // statusSources are the snapshots that a status is made of.
 type statusSources struct {
 	version, store string
@@ -85,6 +98,7 @@ type statusSources struct {
 	broker         func() gateway.BrokerStats
 	bridges        func() []gateway.BridgeStats
 	buses          func() []gateway.BusStats
+	modbusServers  func() []gateway.ModbusServerStats // nil: there are none
 	clockSet       func() bool
 	upstreams      []statusQueues
 	endurance      int64 // bytes that the card is said to take; 0: not known
@@ -133,6 +147,7 @@ func (m *statusMaker) make(now time.Time) Status {
 	for _, b := range m.src.buses() {
 		s.Buses = append(s.Buses, m.busPart(b, elapsed))
 	}
+	s.ModbusServers = m.modbusServersPart()
 	m.last = now
 	return s
 }
@@ -203,7 +218,7 @@ func cardYears(b gateway.BufferStats, endurance int64, now time.Time) *float64 {
 }
 
 func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
-	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices), Missed: b.Missed}
+	s := StatusBus{Name: b.Name, Open: b.Open, Devices: len(b.Devices), Missed: b.Missed, Passed: b.Passed, Refused: b.Refused}
 	if elapsed > 0 {
 		s.Load = round((b.Busy-m.busy[b.Name]).Seconds()/elapsed, 1000)
 	}
@@ -220,6 +235,16 @@ func (m *statusMaker) busPart(b gateway.BusStats, elapsed float64) StatusBus {
 	}
 	s.Wanted, s.Achieved = round(s.Wanted, 1000), round(s.Achieved, 1000)
 	return s
+}
+
+func (m *statusMaker) modbusServersPart() (list []StatusModbusServer) {
+	if m.src.modbusServers == nil {
+		return nil
+	}
+	for _, s := range m.src.modbusServers() {
+		list = append(list, StatusModbusServer{s.Name, s.Connections, s.Requests, s.Exceptions, s.Denied + s.Refused})
+	}
+	return list
 }
 
 // round keeps so many parts of one.
@@ -259,7 +284,7 @@ func (a *App) newestStatus() []byte {
 func (a *App) statusSources() statusSources {
 	src := statusSources{
 		version: a.opts.Version, store: a.store.StoreID(), buffer: a.store.Stats, broker: a.broker.Stats,
-		bridges: a.bridgeStats, buses: a.engine.Stats, clockSet: clockSynced,
+		bridges: a.bridgeStats, buses: a.engine.Stats, modbusServers: a.modbusStats, clockSet: clockSynced,
 		endurance: int64(a.opts.Config.Buffer.CardEndurance),
 	}
 	for _, u := range a.opts.Config.Upstreams {

@@ -24,12 +24,13 @@ func (c *checker) check() {
 	c.http()
 	c.buffer()
 	c.broker()
-	c.listeners()
+	taken := c.listeners()
 	c.upstreams()
 	c.buses()
 	c.devices()
+	c.modbusServers(taken)
 	c.lints()
-	if !c.given("broker.listener") && !c.given("upstream") {
+	if !c.given("broker.listener") && !c.given("upstream") && !c.given("modbus_server") {
 		c.out.warn("", "no listener and no upstream: what is read goes nowhere",
 			`add [[broker.listener]] with address = "127.0.0.1:1883", or an [[upstream]]`)
 	}

@@ -53,8 +53,8 @@ func (c *checker) broker() {
 // socket is an address that something listens at, and the path of the key that says so.
 type socket struct{ address, path string }
 
-func (c *checker) listeners() {
-	var taken []socket
+// listeners checks the listeners of the broker, and returns where something listens then.
+func (c *checker) listeners() (taken []socket) {
 	if listenPort(c.cfg.HTTP.Listen) != "" {
 		taken = append(taken, socket{c.cfg.HTTP.Listen, "http.listen"})
 	}
@@ -71,6 +71,7 @@ func (c *checker) listeners() {
 		}
 		c.access(path, l)
 	}
+	return taken
 }
 
 // free reports an address that something else listens at already.

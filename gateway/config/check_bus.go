@@ -36,7 +36,8 @@ func (c *checker) buses() {
 		default:
 			c.network(path, b, owners)
 		}
-		used := slices.ContainsFunc(c.cfg.Devices, func(d Device) bool { return d.Bus == b.Name })
+		used := slices.ContainsFunc(c.cfg.Devices, func(d Device) bool { return d.Bus == b.Name }) ||
+			slices.ContainsFunc(c.cfg.ModbusServers, func(s ModbusServer) bool { return s.Proxy == b.Name })
 		if !used && b.Name != "" {
 			c.out.warn(path, fmt.Sprintf("no device uses bus %q", b.Name), "it stays closed; add a [[device]] or remove the bus")
 		}

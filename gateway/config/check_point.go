@@ -266,18 +266,19 @@ func (c *checker) invalid(path string, p Point) {
 func (c *checker) sentinel(path string, p Point, s Sentinel) {
 	low, high := p.span()
 	const asBits = "correct it, or write the bits as 0x..."
+	key := lastKey(path)
 	number := s.Value().Float()
 	switch {
 	case s.Raw && bits.Len64(s.Bits) > p.Type.size():
-		c.out.at(path, fmt.Sprintf("invalid %s: has more bits than type %s", s.text, p.Type), "write as many as the registers have")
+		c.out.at(path, fmt.Sprintf("%s %s: has more bits than type %s", key, s.text, p.Type), "write as many as the registers have")
 	case s.Raw:
 	case p.Type == TypeFloat16 && math.Abs(number) > 65504, p.Type == TypeFloat32 && math.Abs(number) > math.MaxFloat32:
-		c.out.at(path, fmt.Sprintf("invalid %s: beyond type %s", s.text, p.Type), asBits)
+		c.out.at(path, fmt.Sprintf("%s %s: beyond type %s", key, s.text, p.Type), asBits)
 	case p.Type.float():
 	case !s.whole():
-		c.out.at(path, fmt.Sprintf("invalid %s: type %s has no fractions", s.text, p.Type), "write the number as the device sends it, before scale and offset")
+		c.out.at(path, fmt.Sprintf("%s %s: type %s has no fractions", key, s.text, p.Type), "write the number as the device sends it, before scale and offset")
 	case number < float64(low) || number >= 0 && s.Bits > high:
-		c.out.at(path, fmt.Sprintf("invalid %s: outside %d to %d, the range of type %s", s.text, low, high, p.Type), asBits)
+		c.out.at(path, fmt.Sprintf("%s %s: outside %d to %d, the range of type %s", key, s.text, low, high, p.Type), asBits)
 	}
 }
 

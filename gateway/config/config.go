@@ -16,6 +16,8 @@ type Config struct {
 	Buses     []Bus      `toml:"bus"`
 	Devices   []Device   `toml:"device"`
 
+	ModbusServers []ModbusServer `toml:"modbus_server"`
+
 	// Warnings are what is allowed but probably not meant, in the order of the file.
 	Warnings []Diagnostic `toml:"-"`
 

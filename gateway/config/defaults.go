@@ -105,6 +105,11 @@ func (c *Config) inherit() {
 			p.inherit(d.ByteOrder, c.src.has(path+".type"), c.src.has(path+".byte_order"))
 		}
 	}
+	for i, s := range c.ModbusServers {
+		for j := range s.Registers {
+			c.inheritRegister(at(at("modbus_server", i)+".register", j), &s.Registers[j])
+		}
+	}
 }
 
 // inherit gives a point the type and the order that the file does not say. A device's order is of several registers, so it says nothing about

@@ -128,6 +128,11 @@ func TestReferenceDefaultsAreTheCodes(t *testing.T) {
 		{"device[0].point[1]", &Point{}},
 		{"device[0].point[2]", &Point{}},
 		{"device[0].point[3]", &Point{}},
+		{"modbus_server[0]", &ModbusServer{}},
+		{"modbus_server[1]", &ModbusServer{}},
+		{"modbus_server[0].register[0]", &ModbusRegister{}},
+		{"modbus_server[0].register[1]", &ModbusRegister{}},
+		{"modbus_server[0].register[2]", &ModbusRegister{}},
 	} {
 		list.member.(defaulter).setDefaults()
 		flatten(list.path, reflect.ValueOf(list.member).Elem(), defaults)

@@ -70,11 +70,18 @@ func (a *answerer) result(c *gateway.Command, out outcome) []byte {
 	r := gateway.Result{ID: c.ID, Values: out.values, State: out.state, Time: a.now()}
 	if out.err != nil {
 		r.Error = out.err.Error()
-		a.log.Warn("command was not done", "device", c.Device, "id", c.ID, "state", r.State, "error", r.Error)
-	} else {
-		a.log.Info("command was done", "device", c.Device, "id", c.ID, "values", len(r.Values))
 	}
+	a.report(c, out)
 	return payload.AppendResult(nil, &r)
+}
+
+// report logs how a command ended.
+func (a *answerer) report(c *gateway.Command, out outcome) {
+	if out.err != nil {
+		a.log.Warn("command was not done", "device", c.Device, "id", c.ID, "state", out.state, "error", out.err)
+		return
+	}
+	a.log.Info("command was done", "device", c.Device, "id", c.ID, "values", len(out.values))
 }
 
 // send publishes a result on the device's topic, and to the response topic of the request (MQTT 5, 4.10).

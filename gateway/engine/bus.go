@@ -27,29 +27,28 @@ type bus struct {
 	devices   []*device
 	topics    gateway.Topics
 	publisher Publisher
+	observer  Observer // may be nil
 	now       func() time.Time
 	log       *slog.Logger
 
 	// orders is filled by the bus's lane, one at a time, and closed by it when no more will come.
 	orders chan *order
 
-	slots    []place // what each slot of the schedule polls
+	slots    []Place // what each slot of the schedule polls
 	schedule *schedule
 	current  *poll         // under way between two of its steps; nil when there is none
 	pause    time.Duration // after the last panic; 0 after a clean conversation
 	resume   time.Time     // no conversation before that
 
+	passages *passages // of other masters
 	counters counters
 }
 
-// place is one group of one device, both by their index.
-type place struct{ device, group int }
-
 func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
-		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, now: o.Now,
+		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, observer: o.Observer, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
-		orders: make(chan *order, 1),
+		orders: make(chan *order, 1), passages: newPassages(),
 	}
 	for i, cfg := range cfg.Driver.Devices() {
 		if err := cfg.check(); err != nil {
@@ -58,7 +57,7 @@ func newBus(cfg Bus, o Options) (*bus, error) {
 		d := newDevice(i, cfg, o.Topics)
 		for g := range d.Groups {
 			d.slots = append(d.slots, len(b.slots))
-			b.slots = append(b.slots, place{i, g})
+			b.slots = append(b.slots, Place{i, g})
 		}
 		b.devices = append(b.devices, d)
 	}
@@ -70,7 +69,7 @@ func newBus(cfg Bus, o Options) (*bus, error) {
 func (b *bus) newSchedule() *schedule {
 	intervals := make([]time.Duration, len(b.slots))
 	for i, s := range b.slots {
-		intervals[i] = b.devices[s.device].Groups[s.group].Interval
+		intervals[i] = b.devices[s.Device].Groups[s.Group].Interval
 	}
 	return newSchedule(b.now(), intervals)
 }
@@ -79,10 +78,11 @@ func (b *bus) newSchedule() *schedule {
 // late allows: nobody could tell afterwards whether it had been.
 func (b *bus) run(ctx, late context.Context) {
 	defer b.close()
+	defer b.passages.end()
 	b.schedule = b.newSchedule()
 	for ctx.Err() == nil {
 		if rest := b.resume.Sub(b.now()); rest > 0 {
-			wait(rest, ctx.Done())
+			b.atRest(ctx, rest)
 			continue
 		}
 		b.turn(ctx, late)
@@ -103,20 +103,24 @@ func (b *bus) turn(ctx, late context.Context) {
 	default:
 	}
 	if b.current != nil {
-		b.step(ctx)
+		if !b.letPass(ctx, true) {
+			b.step(ctx)
+		}
 		return
 	}
 	now := b.now()
-	slot, ok, wake := b.schedule.next(now)
-	if !ok {
+	slot, due, wake := b.schedule.next(now)
+	switch {
+	case b.letPass(ctx, due):
+	case due:
+		s := b.slots[slot]
+		b.current = b.begin(s.Device, b.devices[s.Device].groups[s.Group:s.Group+1], now)
+	default:
 		b.idle(ctx, late, wake)
-		return
 	}
-	s := b.slots[slot]
-	b.current = b.begin(s.device, b.devices[s.device].groups[s.group:s.group+1], now)
 }
 
-// idle waits for the next poll that is due or the next command.
+// idle waits for the next poll that is due, the next command or the next request of another master.
 func (b *bus) idle(ctx, late context.Context, wake time.Time) {
 	var due <-chan time.Time // nil for a bus without devices
 	if !wake.IsZero() {
@@ -127,6 +131,7 @@ func (b *bus) idle(ctx, late context.Context, wake time.Time) {
 	select {
 	case <-ctx.Done():
 	case <-due:
+	case <-b.passages.arrived:
 	case o, ok := <-b.orders:
 		if ok {
 			b.carryOut(ctx, late, o)

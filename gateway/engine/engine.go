@@ -21,6 +21,7 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	// ClockSynced says whether the clock is right, which "expires" of a command needs. nil: it never is.
 	ClockSynced func() bool
+	Observer    Observer // nil: nobody
 }
 
 // Bus is a driver under the name that configuration gave it.

@@ -30,6 +30,10 @@ func (l *lane) run(ctx, late context.Context) {
 
 // take brings one order to its end, unless ctx ends before it was recorded as started: then it does nothing.
 func (l *lane) take(ctx, late context.Context, o *order) {
+	if o.direct != nil {
+		l.carry(o)
+		return
+	}
 	kept, err := l.answers.kept(ctx, &o.cmd)
 	switch {
 	case ctx.Err() != nil:

@@ -16,6 +16,7 @@ type order struct {
 	device int
 	writes []write // none: read the device
 	done   chan outcome
+	direct *direct // nil: it is from the journal
 }
 
 // write is a value on its way to a point.
@@ -84,6 +85,8 @@ func (b *bus) write(ctx context.Context, o *order) outcome {
 			return outcome{gateway.StateFailed, out.values, fmt.Errorf("read back %s: %s", name, back.Reason)}
 		}
 		out.values = append(out.values, gateway.Setting{Point: name, Value: back.Value})
+		d.readings[w.point] = back
+		b.observe(d)
 	}
 	d.asked = true
 	for g, group := range d.Groups {

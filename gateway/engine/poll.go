@@ -53,6 +53,7 @@ func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 	})
 	p.step++
 	p.cost += took
+	b.passages.polled(took)
 	if err != nil {
 		p.err = err
 	}

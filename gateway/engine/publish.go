@@ -54,6 +54,7 @@ func isNumber(v gateway.Value) bool {
 func (b *bus) publishPoll(d *device, p *poll, now time.Time) {
 	d.age(now)
 	b.counters.device(d.index, d.state == online, d.readings)
+	b.observe(d)
 	news := d.news[:0]
 	for i := range d.readings {
 		if d.asked || d.told[i].news(&d.Points[i], &d.readings[i], d.polled(p, i), now) {
@@ -74,6 +75,7 @@ func (b *bus) publishPoll(d *device, p *poll, now time.Time) {
 func (b *bus) publishAll(d *device, now time.Time) {
 	d.age(now)
 	b.counters.device(d.index, d.state == online, d.readings)
+	b.observe(d)
 	b.publishBatch(d, now)
 }
 

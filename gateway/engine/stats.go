@@ -79,6 +79,7 @@ func (b *bus) snapshot() gateway.BusStats {
 	c := &b.counters
 	s.Name = b.name
 	s.Polls, s.Missed, s.Writes = c.polls.Load(), c.missed.Load(), c.writes.Load()
+	s.Passed, s.Refused = b.passages.carried.Load(), b.passages.refused.Load()
 	s.Panics += c.panics.Load() // a driver may catch those of its library itself
 	if s.Busy == 0 {
 		s.Busy = time.Duration(c.busy.Load())
