@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -127,15 +128,24 @@ func (c *conn) answer(ctx context.Context, requests <-chan frame) {
 	out := make([]byte, 0, maxADU)
 	for f := range requests {
 		c.busy.Store(true)
+		c.heard.Store(time.Now().UnixNano())
 		pdu := c.server.serve(ctx, f)
+		c.busy.Store(false)
 		c.count(pdu)
 		out = appendFrame(out[:0], f, pdu)
 		if len(pdu) > 0 && c.write(out) != nil {
 			return
 		}
-		c.heard.Store(time.Now().UnixNano())
-		c.busy.Store(false)
 	}
+}
+
+// silence tells since when the connection is of no use, in nanoseconds since the epoch: 0 when it never was, and never while a request is
+// being answered.
+func (c *conn) silence() int64 {
+	if c.busy.Load() {
+		return math.MaxInt64
+	}
+	return c.heard.Load()
 }
 
 func (c *conn) count(pdu []byte) {

@@ -197,13 +197,9 @@ func (s *Server) enter(c *conn) bool {
 }
 
 // longestSilent orders connections for being closed in favour of another one: first those that never asked anything, so that a flood of them
-// takes the place of its own and not that of a master at work, and the one without a request for the longest time.
+// takes the place of its own and not that of a master at work, then the one without a request for the longest time.
 func longestSilent(a, b *conn) int {
-	since, other := a.heard.Load(), b.heard.Load()
-	if (since == 0) != (other == 0) {
-		return cmp.Compare(since, other)
-	}
-	return cmp.Or(cmp.Compare(since, other), a.since.Compare(b.since))
+	return cmp.Or(cmp.Compare(a.silence(), b.silence()), a.since.Compare(b.since))
 }
 
 // evict ends a connection. Its goroutine finds it closed.

@@ -30,7 +30,7 @@ func (f handlerFunc) Serve(ctx context.Context, unit byte, request []byte) []byt
 func echo(_ context.Context, _ byte, request []byte) []byte { return slices.Clone(request) }
 
 // start runs a server on loopback until the test ends.
-func start(t *testing.T, o server.Options) *server.Server {
+func start(t testing.TB, o server.Options) *server.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -62,7 +62,7 @@ func start(t *testing.T, o server.Options) *server.Server {
 }
 
 // dial connects to the server until the test ends.
-func dial(t *testing.T, s *server.Server) net.Conn {
+func dial(t testing.TB, s *server.Server) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {
@@ -168,3 +168,20 @@ func TestWhoeverIsNotAllowedHearsNothing(t *testing.T) {
 	send(t, d, adu(1, 1, 3))
 	expect(t, d, adu(1, 1, 3))
 }
+
+// oneConn is a listener with a single connection.
+type oneConn struct {
+	conn   net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+func (l *oneConn) Close() error   { close(l.closed); return nil }
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
