@@ -26,7 +26,7 @@ type client struct {
 	// inFlight bounds the requests under way, and ahead is what those brought whose turn has not come.
 	inFlight int
 	ahead    []ahead
-	lacks    map[lack]bool // functions that units have refused, until the bus is lost
+	lacks    map[lack]bool // whether units do not know functions; what is not there has not been found out since the bus was opened
 
 	requests, timeouts, errors, exceptions atomic.Uint64
 }

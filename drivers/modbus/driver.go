@@ -32,14 +32,16 @@ type device struct {
 	timeout time.Duration
 	retries int
 	gap     time.Duration
-	points  []Point
-	codecs  []*codec
-	groups  []*group
-	group   *group   // of the poll under way
-	pending []*block // likewise
-	heard   bool     // the device has answered in it
-	silent  int      // polls in a row before it without any answer
-	losses  int      // of the bus, when what was refused was last forgotten
+	// readWrite says that it is to write registers and read them back in one request.
+	readWrite bool
+	points    []Point
+	codecs    []*codec
+	groups    []*group
+	group     *group   // of the poll under way
+	pending   []*block // likewise
+	heard     bool     // the device has answered in it
+	silent    int      // polls in a row before it without any answer
+	losses    int      // of the bus, when what was refused was last forgotten
 	response
 }
 
@@ -65,10 +67,10 @@ func newDevice(d Device) *device {
 		unit:    d.Unit,
 		timeout: cmp.Or(d.Timeout, time.Second),
 		retries: d.Retries,
-		gap:     d.Gap,
-		points:  slices.Clone(d.Points),
-		groups:  newGroups(d),
-		heard:   true,
+		gap:     d.Gap, readWrite: d.ReadWrite,
+		points: slices.Clone(d.Points),
+		groups: newGroups(d),
+		heard:  true,
 	}
 	dev.forget()
 	for _, g := range dev.groups {

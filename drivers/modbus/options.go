@@ -41,7 +41,9 @@ type Device struct {
 	Timeout    time.Duration // from the end of a request to the answer, transmission not counted; 0 means 1 s
 	Retries    int           // how often a read is repeated that brought no valid answer
 	Gap        time.Duration // silence before a request to it, when longer than that of the bus
-	Points     []Point
+	// ReadWrite has registers written and read back in one request (function 23), for devices that know it.
+	ReadWrite bool
+	Points    []Point
 }
 
 // DeviceInfo is a device as the engine sees it: field by field the engine's Device, with a Group for each GroupInfo.

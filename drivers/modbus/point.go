@@ -40,6 +40,8 @@ const (
 	maxDecimals = 15
 	// maxWritten is the largest number of registers that one write may have (Modbus Application Protocol V1.1b3, 6.12).
 	maxWritten = 123
+	// maxReadWritten is that of a request that reads as well (6.17).
+	maxReadWritten = 121
 )
 
 // width returns how many registers, or bits of a table of bits, the point takes.

@@ -66,7 +66,7 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 func modbusDevice(b config.Bus, d config.Device) modbus.Device {
 	out := modbus.Device{
 		Name: d.Name, Unit: byte(d.UnitID), Interval: d.Interval, Publish: gateway.PublishMode(d.Publish),
-		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap,
+		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap, ReadWrite: d.ReadWrite,
 	}
 	for _, p := range d.Points {
 		out.Points = append(out.Points, modbusPoint(p))
