@@ -192,7 +192,7 @@ const probing = 2
 func (d *Driver) measure(dev *device, q request, start time.Time, err error) {
 	clean, waited := d.clean, max(0, d.ended.Add(d.pace.silence).Sub(start))
 	d.ended, d.clean = time.Now(), err == nil
-	if clean && err == nil && q.isRead() {
+	if clean && err == nil && q.isPlain() {
 		dev.response.add(d.ended.Sub(start) - waited - d.pace.chars(requestChars+q.answerSize()+3))
 	}
 }

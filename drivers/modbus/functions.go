@@ -41,18 +41,26 @@ func (c *client) put(ctx context.Context, to call) (data []byte, err error) {
 	return nil, nil
 }
 
-// learn notes whether a unit knows the mask write. Silence says that it does not, unless it has answered one before: there are devices that
-// leave a function without an answer that they do not know.
+// isElaborate reports whether the request writes in a way that not all devices know, and that can be done in plainer ones.
+func (q request) isElaborate() bool {
+	return q.function == modbus.FuncCodeMaskWriteRegister || q.function == modbus.FuncCodeReadWriteMultipleRegisters
+}
+
+// learn notes whether a unit knows an elaborate write. Silence says that it does not know the mask write, which nobody has promised, unless it
+// has answered one before: there are devices that leave a function without an answer that they do not know.
 func (c *client) learn(to call, err error) {
-	masking := lack{to.unit, to.request.function}
-	_, told := c.lacks[masking]
+	if !to.request.isElaborate() {
+		return
+	}
+	function := lack{to.unit, to.request.function}
+	_, told := c.lacks[function]
 	var f *failure
+	silent := errors.As(err, &f) && f.reason == gateway.ReasonTimeout
 	switch {
-	case masking.function != modbus.FuncCodeMaskWriteRegister:
 	case err == nil:
-		c.remember(masking, false)
-	case lacksFunction(err), !told && errors.As(err, &f) && f.reason == gateway.ReasonTimeout:
-		c.remember(masking, true)
+		c.remember(function, false)
+	case lacksFunction(err), silent && !told && function.function == modbus.FuncCodeMaskWriteRegister:
+		c.remember(function, true)
 	}
 }
 

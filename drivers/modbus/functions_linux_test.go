@@ -225,7 +225,10 @@ func TestReadWrite(t *testing.T) {
 			{W: "16 0014 ff00 0005", R: "96 01"},
 			{W: "03 0014 0001", R: "03 02 1234"},
 			{W: "17 0014 0001 0014 0001 02 1205", R: "17 02 1205"},
-			{W: "17 000a 0001 000a 0001 02 0007", R: "97 01"},
+			{W: "17 000a 0001 000a 0001 02 0007", R: "97 04"},
+			{W: "17 000a 0001 000a 0001 02 0007", R: "97 01"}, // it does not know it after all
+			{W: "06 000a 0007", R: "06 000a 0007"},
+			{W: "03 000a 0001", R: "03 02 0007"},
 			{W: "05 0000 ff00", R: "05 0000 ff00"},
 			{W: "01 0000 0001", R: "01 01 01"},
 		}))),
@@ -244,7 +247,8 @@ func TestReadWrite(t *testing.T) {
 		{0, gateway.Uint(7), "6"},
 		{1, gateway.Float32(10), "10"},
 		{2, gateway.Uint(5), "5"},
-		{0, gateway.Uint(7), `write 7 to holding:10 (40011) of device "drive": device answered exception 1 (illegal function: the device does not support it) to function 23`},
+		{0, gateway.Uint(7), `write 7 to holding:10 (40011) of device "drive": device answered exception 4 (server device failure) to function 23`},
+		{0, gateway.Uint(7), "7"},
 		{3, gateway.Bool(true), "true"},
 	} {
 		if got := written(t, d, tc.point, tc.value); got != tc.want {
@@ -302,7 +306,7 @@ func TestIdentify(t *testing.T) {
 		{W: "2b 0e 01 00", R: "2b 0e 01 01 ff 00 01 00 01 41"},
 		{W: "2b 0e 01 00", R: "ab 01"},
 	})
-	id, err := d.Identify(t.Context(), 17, LevelExtended, hangs)
+	id, err := d.Identify(t.Context(), 0, LevelExtended)
 	var said []string
 	for _, o := range id.Objects {
 		said = append(said, o.Name()+"="+o.Value)
@@ -310,11 +314,11 @@ func TestIdentify(t *testing.T) {
 	if got := strings.Join(said, " "); err != nil || id.Conformity != 0x83 || got != "VendorName=A ProductCode=B MajorMinorRevision=C object 0x80=DE" {
 		t.Errorf("Identify() = %s, %v", got, err)
 	}
-	if _, err := d.Identify(t.Context(), 17, LevelBasic, hangs); err == nil || !strings.Contains(err.Error(), "object 0x00 follows 0x00") {
+	if _, err := d.Identify(t.Context(), 0, LevelBasic); err == nil || !strings.Contains(err.Error(), "object 0x00 follows 0x00") {
 		t.Errorf("circle: error = %v", err)
 	}
 	var exception *Error
-	if _, err := d.Identify(t.Context(), 17, LevelBasic, hangs); !errors.As(err, &exception) || exception.Exception != 1 {
+	if _, err := d.Identify(t.Context(), 0, LevelBasic); !errors.As(err, &exception) || exception.Exception != 1 {
 		t.Errorf("unknown function: error = %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidegate/tidegate/drivers/bus/trace"
@@ -62,10 +63,11 @@ func TestGoldenTraces(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			command := p.command(t)
-			for _, transport := range []string{"tcp", "rtu"} {
-				t.Run(transport, func(t *testing.T) {
+			for _, name := range []string{"tcp", "tcp-functions", "rtu", "rtu-functions"} {
+				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					dir := filepath.Join(traceFolder, p.name+"-"+transport)
+					transport, _, _ := strings.Cut(name, "-")
+					dir := filepath.Join(traceFolder, p.name+"-"+name)
 					c := readCase(t, dir)
 					var rec recorder
 					o := c.options(t, serve(t, command, transport))

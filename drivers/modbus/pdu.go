@@ -77,6 +77,9 @@ func words(a, b uint16) []byte {
 // isRead reports whether the request asks for data; the others write. What writes and reads at once is a read here.
 func (q request) isRead() bool { return q.count > 0 }
 
+// isPlain reports whether the request reads and does nothing else.
+func (q request) isPlain() bool { return q.function <= modbus.FuncCodeReadInputRegisters }
+
 // head returns what follows the function code in the right answer: the byte count of a read, and for a write its address and value or
 // quantity again.
 func (q request) head() []byte {

@@ -113,7 +113,7 @@ func TestIdentifyPeer(t *testing.T) {
 			t.Parallel()
 			cmd, port := pymodbus(t), freePort(t)
 			start(t, cmd[0], append(cmd[1:], kind, "127.0.0.1", port)...)
-			o := Options{Bus: tcpBus("127.0.0.1:" + port)}
+			o := Options{Bus: tcpBus("127.0.0.1:" + port), Devices: []Device{{Name: "peer"}}}
 			if kind == "rtu-over-tcp" {
 				o.Framing = FramingRTU
 			}
@@ -121,7 +121,7 @@ func TestIdentifyPeer(t *testing.T) {
 			var id Identification
 			within(t, "an identification", func() (ok bool) {
 				var err error
-				id, err = d.Identify(t.Context(), 1, LevelRegular, hangs)
+				id, err = d.Identify(t.Context(), 0, LevelRegular)
 				return err == nil
 			})
 			var said []string

@@ -47,8 +47,8 @@ func (d *Driver) send(ctx context.Context, dev *device, point int, v gateway.Val
 		return nil, fmt.Errorf("write %v of device %q: %w", p.Address, dev.info.Name, err)
 	}
 	data, err = d.client.put(ctx, dev.call(q))
-	if q.function == modbus.FuncCodeMaskWriteRegister && lacksFunction(err) {
-		return d.send(ctx, dev, point, v) // the client knows now, so that what is to be kept is read
+	if q.isElaborate() && lacksFunction(err) {
+		return d.send(ctx, dev, point, v) // in the plain way: the client knows now
 	}
 	d.writes.Add(1)
 	if err != nil {
@@ -77,12 +77,12 @@ func (d *Driver) prepare(ctx context.Context, dev *device, point int, v gateway.
 	if err != nil {
 		return request{}, err
 	}
-	return dev.write(p, p.Address.Offset, registers), nil
+	return d.write(dev, p, p.Address.Offset, registers), nil
 }
 
 // write returns the request that writes registers of a point.
-func (dev *device) write(p Point, offset uint16, registers []byte) request {
-	if dev.readWrite && len(registers) <= 2*maxReadWritten {
+func (d *Driver) write(dev *device, p Point, offset uint16, registers []byte) request {
+	if dev.readWrite && len(registers) <= 2*maxReadWritten && !d.client.lacks[lack{dev.unit, modbus.FuncCodeReadWriteMultipleRegisters}] {
 		return newReadWrite(p.Address.Offset, p.width(), offset, registers)
 	}
 	return newRegisterWrite(offset, registers)
@@ -104,7 +104,7 @@ func (d *Driver) modify(ctx context.Context, dev *device, p Point, patches []pat
 	for i, patch := range patches {
 		registers = binary.BigEndian.AppendUint16(registers, patch.apply(binary.BigEndian.Uint16(content[2*i:])))
 	}
-	return dev.write(p, at.Offset, registers), nil
+	return d.write(dev, p, at.Offset, registers), nil
 }
 
 // verify compares what was read back with what the point would read as if the device had taken v as it is.
