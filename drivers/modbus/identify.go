@@ -3,8 +3,11 @@ package modbus
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // The function of device identification and its kind among the encapsulated interfaces (Modbus Application Protocol V1.1b3, 6.21).
@@ -87,7 +90,7 @@ func (d *Driver) Identify(ctx context.Context, device int, level Level) (Identif
 	for first, more := byte(0), true; more; {
 		data, err := d.read(ctx, dev, newIdentification(level, first))
 		if err != nil {
-			return id, fmt.Errorf("identify device %q: %w", dev.info.Name, err)
+			return id, fmt.Errorf("identify device %q: %w%s", dev.info.Name, err, mayNotKnow(err))
 		}
 		next := data[2]
 		id.Conformity, more = data[0], data[1] == 0xFF
@@ -99,6 +102,15 @@ func (d *Driver) Identify(ctx context.Context, device int, level Level) (Identif
 	}
 	slices.SortStableFunc(id.Objects, func(a, b Object) int { return int(a.ID) - int(b.ID) })
 	return id, nil
+}
+
+// mayNotKnow says what silence can mean as well: some devices leave a function without an answer that they do not know.
+func mayNotKnow(err error) string {
+	var f *failure
+	if errors.As(err, &f) && f.reason == gateway.ReasonTimeout {
+		return " (it may not know the function)"
+	}
+	return ""
 }
 
 // objects takes a list apart whose size was checked.
