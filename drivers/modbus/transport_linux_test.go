@@ -221,6 +221,7 @@ func TestFaultsOnEachTransport(t *testing.T) {
 		{"UnitZero", sim.WrongUnit(0), "", "", "<frame>"},
 		{"WrongFunction", sim.WrongFunction(4), "<frame>", "<frame>", "<frame>"},
 		{"Short", sim.ShortAnswer(1), "<frame>", "<frame>", "<frame>"},
+		{"Long", sim.LongAnswer(1), "<frame>", "<frame>", "<frame>"},
 		{"CRC", sim.BadCRC(), "", "", "<crc>"},
 		{"Exception", sim.ExceptionAnswer(6), "<exception 6>", "<exception 6>", "<exception 6>"},
 		{"CutInTwo", sim.Split(3, 20*time.Millisecond), "<timeout>", "", ""},
