@@ -22,6 +22,7 @@ type client struct {
 	// unit was asked last, and unitGap is the silence before another one is.
 	unit    byte
 	unitGap time.Duration
+	pause   time.Duration // before the newest request, as unit and device ask for it
 	mixup   mixup
 	// inFlight bounds the requests under way, and ahead is what those brought whose turn has not come.
 	inFlight int
@@ -139,11 +140,12 @@ func (c *client) broadcast(ctx context.Context, call call, frame []byte) error {
 
 // gap returns the silence that a request needs before it.
 func (c *client) gap(call call) time.Duration {
-	if call.unit == c.unit {
-		return call.gap
+	c.pause = call.gap
+	if call.unit != c.unit {
+		c.unit = call.unit
+		c.pause = max(call.gap, c.unitGap)
 	}
-	c.unit = call.unit
-	return max(call.gap, c.unitGap)
+	return c.pause
 }
 
 // notBefore lets late answers to other requests pass.

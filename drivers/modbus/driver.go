@@ -54,7 +54,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o.line()), limits: o.limits()}
+	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o), limits: o.limits()}
 	for _, dev := range o.Devices {
 		d.devices = append(d.devices, newDevice(dev))
 	}
@@ -190,10 +190,10 @@ const probing = 2
 // measure learns from an answer how long the device took. It leaves out those after an error, which may have waited for the line or have
 // opened it.
 func (d *Driver) measure(dev *device, q request, start time.Time, err error) {
-	clean, waited := d.clean, max(0, d.ended.Add(d.pace.silence).Sub(start))
+	clean, waited := d.clean, max(0, d.ended.Add(max(d.pace.silence, d.client.pause)).Sub(start))
 	d.ended, d.clean = time.Now(), err == nil
 	if clean && err == nil && q.isPlain() {
-		dev.response.add(d.ended.Sub(start) - waited - d.pace.chars(requestChars+q.answerSize()+3))
+		dev.response.add(d.ended.Sub(start) - waited - d.pace.wireTime(q.answerSize()-readHead))
 	}
 }
 
@@ -207,7 +207,7 @@ func (d *Driver) begin(dev *device, g *group) {
 		dev.silent = 0
 	}
 	g.retry(time.Now())
-	g.planFor(planner{points: dev.points, limits: d.limits, cost: d.pace.cost(dev.response.or(d.pace.usual))})
+	g.planFor(planner{points: dev.points, limits: d.limits, cost: d.pace.cost(dev.response.or(d.pace.usual), dev.gap)})
 	dev.group, dev.pending, dev.heard = g, g.pending(dev.points), false
 }
 

@@ -16,6 +16,8 @@ type Options struct {
 	Name string // of the bus
 	// Bus tells how to open it. Marked and Untagged are set by New.
 	Bus bus.Options
+	// Line is how characters travel on the serial line behind an Endpoint, for the plan; a Baud of 0 means that nobody has said.
+	Line bus.Mode
 	// Framing is what is spoken there; FramingDefault is RTU on a Port and Modbus TCP at an Endpoint.
 	Framing Framing
 	// UnitGap is the silence before a request to another unit than the last one, when longer than that of the bus.

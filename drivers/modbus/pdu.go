@@ -77,6 +77,9 @@ func words(a, b uint16) []byte {
 // isRead reports whether the request asks for data; the others write. What writes and reads at once is a read here.
 func (q request) isRead() bool { return q.count > 0 }
 
+// readHead is what comes before the data in the answer to a read: function and byte count.
+const readHead = 2
+
 // isPlain reports whether the request reads and does nothing else.
 func (q request) isPlain() bool { return q.function <= modbus.FuncCodeReadInputRegisters }
 
@@ -104,7 +107,7 @@ func (q request) answerSize() int {
 	case q.function == encapsulated:
 		return usualIdentification
 	case q.isRead():
-		return 2 + int(head[0])
+		return readHead + int(head[0])
 	}
 	return 1 + len(head)
 }

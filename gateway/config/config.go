@@ -139,7 +139,8 @@ type Bus struct {
 	Endpoint string `toml:"endpoint"`
 	TLS      BusTLS `toml:"tls"`
 
-	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it.
+	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it. Of a line behind a serial device server they are
+	// what the plan of the requests goes by; a Baud of 0 then means that the file does not say.
 	Port     string `toml:"port"`
 	Baud     int    `toml:"baud"`
 	DataBits int    `toml:"data_bits"`
