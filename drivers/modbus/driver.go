@@ -79,6 +79,9 @@ func newDevice(d Device) *device {
 	for _, p := range d.Points {
 		c := newCodec(p)
 		p.Kind = c.kind()
+		if c.labels != nil {
+			p.Names = c.enum
+		}
 		dev.codecs = append(dev.codecs, c)
 		dev.info.Points = append(dev.info.Points, p.Point)
 	}

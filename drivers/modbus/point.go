@@ -26,7 +26,7 @@ type Point struct {
 	// ValidMin and ValidMax bound good readings, in engineering units; both 0 means no bounds. What may be written is bounded by Min and Max.
 	ValidMin, ValidMax float64
 	// Enum names the numbers of a whole number or a bit: the value is text then. A number without a name is read as its digits and cannot be
-	// written. Of several numbers of one name the smallest is written.
+	// written; one with a name can be given in its place. Of several numbers of one name the smallest is written when the name is given.
 	Enum map[int64]string
 	// Invalid are the bits by which the device says that it has no value: those of the whole Type, put in order, before Bits and Scale.
 	Invalid []uint64
