@@ -47,6 +47,8 @@ type Point struct {
 	Kind     Kind   // of the values it gives
 	Writable bool
 	Min, Max float64 // the range that a command may write, in engineering units; both 0 means no limit
+	// Names are those of the numbers that a device has for text; nil when the text is its own. A command gives the name or the number.
+	Names map[int64]string
 	// A point with a Deadband or a Heartbeat is published when it has moved by more than Deadband (0: at all) since it was published
 	// last, when its quality changes, and when Heartbeat has passed (0: never). One with neither is published with each poll.
 	Deadband  float64

@@ -54,6 +54,7 @@ func catalogue(t *testing.T) []misfortune {
 		{name: "gateway that answers as unit 255", fault: sim.WrongUnit(255)},
 		{name: "answer to another function", fault: sim.WrongFunction(4)},
 		{name: "answer with fewer registers", fault: sim.ShortAnswer(1)},
+		{name: "answer with more registers", fault: sim.LongAnswer(1)},
 		{name: "wrong check sum", fault: sim.BadCRC(), wire: flipped, only: "RTU"},
 		{name: "answer cut in two", fault: sim.Split(3, 20*time.Millisecond), wire: cut},
 		{name: "conversation of another master before the answer", fault: sim.GarbageBefore(foreign...), wire: before(foreign...), only: "RTU"},

@@ -22,11 +22,12 @@ type client struct {
 	// unit was asked last, and unitGap is the silence before another one is.
 	unit    byte
 	unitGap time.Duration
+	pause   time.Duration // before the newest request, as unit and device ask for it
 	mixup   mixup
 	// inFlight bounds the requests under way, and ahead is what those brought whose turn has not come.
 	inFlight int
 	ahead    []ahead
-	lacks    map[lack]bool // functions that units have refused, until the bus is lost
+	lacks    map[lack]bool // whether units do not know functions; what is not there has not been found out since the bus was opened
 	silent   silences      // units that other masters have asked in vain
 
 	requests, timeouts, errors, exceptions atomic.Uint64
@@ -153,11 +154,12 @@ func (c *client) broadcast(ctx context.Context, call call, frame []byte) error {
 
 // gap returns the silence that a request needs before it.
 func (c *client) gap(call call) time.Duration {
-	if call.unit == c.unit {
-		return call.gap
+	c.pause = call.gap
+	if call.unit != c.unit {
+		c.unit = call.unit
+		c.pause = max(call.gap, c.unitGap)
 	}
-	c.unit = call.unit
-	return max(call.gap, c.unitGap)
+	return c.pause
 }
 
 // notBefore lets late answers to other requests pass.

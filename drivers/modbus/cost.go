@@ -9,17 +9,24 @@ import (
 
 // What a read of n registers takes on a serial line, with c the time of a character:
 //
-//	c (13+2n) + 2 t3.5 + Ts
+//	RTU    c (13+2n) + 2 t3.5 + Ts
+//	ASCII  c (28+4n) + Ts
 //
-// 8 characters of request, 5+2n of answer, the silence before each, and the time Ts that the device takes beyond that. So two blocks that lie
-// g registers apart are cheaper in one request when 2g c < 13c + 2 t3.5 + Ts. On a network the characters take next to nothing and
-// the answer is what is waited for, so that whatever fits is asked for together.
+// 8 characters of request, 5+2n of answer, the silence before each, and the time Ts that the device takes beyond that; of ASCII 17 and 11+4n, and
+// no silences. So two blocks that lie g registers apart are cheaper in one request when 2g c < 13c + 2 t3.5 + Ts. A longer silence that bus or
+// device ask for takes the place of the first t3.5.
+//
+// On a network the characters take next to nothing and the answer is what is waited for, so that whatever fits is asked for together. Where
+// several requests are under way they share the wait. A line behind a serial device server costs what it does elsewhere, if its rate is known;
+// if not, the time that it takes is part of the answer that is measured.
 
-// The characters of a read beside its data: unit, function, address, quantity and check sum of the request, and unit, function,
-// byte count and check sum of the answer (Modbus over Serial Line V1.02, 2.5.1).
+// The characters of a read beside its data, request and answer together. RTU: unit, function, address, quantity and check sum, and unit, function,
+// byte count and check sum (Modbus over Serial Line V1.02, 2.5.1); ASCII: the same but for the check sum, which has one byte, in two digits each,
+// with three characters around them (2.5.2); TCP: without check sum, but with 7 bytes of header (Modbus Messaging on TCP/IP V1.0b, 3.1.3).
 const (
-	requestChars = 8
-	answerChars  = 5
+	rtuChars   = 8 + 5
+	asciiChars = 17 + 11
+	tcpChars   = 12 + 9
 )
 
 // What is assumed of a network before anything was measured: the time to an answer, and that of a byte at 100 Mbit/s.
@@ -30,27 +37,53 @@ const (
 
 // pace is the time that characters and silences take on a bus.
 type pace struct {
-	char    int64         // picoseconds of one character: nanoseconds would spoil the sum of many
-	silence time.Duration // before a request
-	usual   time.Duration // to an answer before any was measured: the silence before it on a serial line
-	serial  bool
+	char     int64         // picoseconds of one character: nanoseconds would spoil the sum of many
+	frames   int           // characters of a read beside its data
+	digits   int           // characters of a byte of data
+	silence  time.Duration // before a request
+	usual    time.Duration // to an answer before any was measured: the silence before it on a serial line
+	serial   bool
+	inFlight int // requests that wait for an answer at the same time
 }
 
-func newPace(o bus.Options) pace {
-	if o.Port == "" {
-		return pace{char: networkByte.Nanoseconds() * 1000, silence: o.Gap, usual: networkResponse}
+func newPace(o Options) pace {
+	line, known := o.wire()
+	p := pace{
+		char: networkByte.Nanoseconds() * 1000, frames: tcpChars, digits: 1,
+		silence: o.Bus.Gap, usual: networkResponse, inFlight: max(1, o.MaxInFlight),
+	}
+	switch o.framing() {
+	case FramingRTU:
+		p.frames = rtuChars
+	case FramingASCII:
+		p.frames, p.digits = asciiChars, 2
+	}
+	if !known {
+		return p
 	}
 	// The time of one character would be rounded.
 	const many = 1000
-	silence := o.Mode.Silence() + time.Nanosecond // which was rounded down
-	return pace{
-		char:    o.Mode.Chars(many).Nanoseconds() * 1000 / many,
-		silence: max(silence, o.Gap), usual: silence, serial: true,
+	p.char = line.Chars(many).Nanoseconds() * 1000 / many
+	p.serial, p.usual = true, 0
+	if o.framing() == FramingRTU {
+		p.usual = line.Silence() + time.Nanosecond // which was rounded down
 	}
+	p.silence = max(p.silence, p.usual)
+	return p
 }
 
-// chars returns the time of n characters.
-func (p pace) chars(n int) time.Duration { return time.Duration(int64(n) * p.char / 1000) }
+// wire returns how characters travel on the bus's serial line, if it has one of which that is known.
+func (o Options) wire() (m bus.Mode, known bool) {
+	if o.Bus.Port != "" {
+		return o.Bus.Mode, true
+	}
+	return o.Line, o.Line.Baud > 0
+}
+
+// wireTime returns how long the characters of a read with so many bytes of data take.
+func (p pace) wireTime(data int) time.Duration {
+	return time.Duration(int64(p.frames+p.digits*data) * p.char / 1000)
+}
 
 // cost is what reads take on a bus from a device, in picoseconds.
 type cost struct {
@@ -58,9 +91,10 @@ type cost struct {
 	char    int64 // of each byte of data
 }
 
-// cost returns the cost of reads from a device that takes response to answer.
-func (p pace) cost(response time.Duration) cost {
-	return cost{request: (requestChars+answerChars)*p.char + 1000*int64(p.silence+response), char: p.char}
+// cost returns the cost of reads from a device that takes response to answer, and gap before each request.
+func (p pace) cost(response, gap time.Duration) cost {
+	wait := 1000 * int64(max(p.silence, gap)+response) / int64(p.inFlight)
+	return cost{request: int64(p.frames)*p.char + wait, char: int64(p.digits) * p.char}
 }
 
 // read returns the cost of one read.

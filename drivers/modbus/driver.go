@@ -33,14 +33,16 @@ type device struct {
 	timeout time.Duration
 	retries int
 	gap     time.Duration
-	points  []Point
-	codecs  []*codec
-	groups  []*group
-	group   *group   // of the poll under way
-	pending []*block // likewise
-	heard   bool     // the device has answered in it
-	silent  int      // polls in a row before it without any answer
-	losses  int      // of the bus, when what was refused was last forgotten
+	// readWrite says that it is to write registers and read them back in one request.
+	readWrite bool
+	points    []Point
+	codecs    []*codec
+	groups    []*group
+	group     *group   // of the poll under way
+	pending   []*block // likewise
+	heard     bool     // the device has answered in it
+	silent    int      // polls in a row before it without any answer
+	losses    int      // of the bus, when what was refused was last forgotten
 	response
 }
 
@@ -56,7 +58,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o.line()), limits: o.limits(), timeout: cmp.Or(o.Timeout, usualTimeout)}
+	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o), limits: o.limits(), timeout: cmp.Or(o.Timeout, usualTimeout)}
 	for _, dev := range o.Devices {
 		d.devices = append(d.devices, newDevice(dev))
 	}
@@ -69,10 +71,10 @@ func newDevice(d Device) *device {
 		unit:    d.Unit,
 		timeout: cmp.Or(d.Timeout, usualTimeout),
 		retries: d.Retries,
-		gap:     d.Gap,
-		points:  slices.Clone(d.Points),
-		groups:  newGroups(d),
-		heard:   true,
+		gap:     d.Gap, readWrite: d.ReadWrite,
+		points: slices.Clone(d.Points),
+		groups: newGroups(d),
+		heard:  true,
 	}
 	dev.forget()
 	for _, g := range dev.groups {
@@ -81,6 +83,9 @@ func newDevice(d Device) *device {
 	for _, p := range d.Points {
 		c := newCodec(p)
 		p.Kind = c.kind()
+		if c.labels != nil {
+			p.Names = c.enum
+		}
 		dev.codecs = append(dev.codecs, c)
 		dev.info.Points = append(dev.info.Points, p.Point)
 	}
@@ -192,10 +197,10 @@ const probing = 2
 // measure learns from an answer how long the device took. It leaves out those after an error, which may have waited for the line or have
 // opened it.
 func (d *Driver) measure(dev *device, q request, start time.Time, err error) {
-	clean, waited := d.clean, max(0, d.ended.Add(d.pace.silence).Sub(start))
+	clean, waited := d.clean, max(0, d.ended.Add(max(d.pace.silence, d.client.pause)).Sub(start))
 	d.ended, d.clean = time.Now(), err == nil
-	if clean && err == nil && q.isRead() {
-		dev.response.add(d.ended.Sub(start) - waited - d.pace.chars(requestChars+q.answerSize()+3))
+	if clean && err == nil && q.isPlain() {
+		dev.response.add(d.ended.Sub(start) - waited - d.pace.wireTime(q.answerSize()-readHead))
 	}
 }
 
@@ -209,7 +214,7 @@ func (d *Driver) begin(dev *device, g *group) {
 		dev.silent = 0
 	}
 	g.retry(time.Now())
-	g.planFor(planner{points: dev.points, limits: d.limits, cost: d.pace.cost(dev.response.or(d.pace.usual))})
+	g.planFor(planner{points: dev.points, limits: d.limits, cost: d.pace.cost(dev.response.or(d.pace.usual), dev.gap)})
 	dev.group, dev.pending, dev.heard = g, g.pending(dev.points), false
 }
 

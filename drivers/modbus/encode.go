@@ -86,9 +86,13 @@ func (c *codec) mask() uint64 {
 	return math.MaxUint64 >> (64 - 8*max(c.size, 1))
 }
 
-// unlabel returns the number of a name. Numbers that have none cannot be written.
+// unlabel returns the number of a name, or a number that has one. Numbers that have none cannot be written.
 func (c *codec) unlabel(v gateway.Value) (int64, error) {
 	if n, ok := c.labels[v.Text()]; ok && v.Kind() == gateway.KindString {
+		return n, nil
+	}
+	n := int64(v.Bits())
+	if _, named := c.enum[n]; named && v == gateway.Int(n) {
 		return n, nil
 	}
 	return 0, fmt.Errorf("value %.60q is none of %s", v.String(), strings.Join(slices.Sorted(maps.Keys(c.labels)), ", "))

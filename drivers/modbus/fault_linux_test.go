@@ -90,6 +90,7 @@ func TestFaults(t *testing.T) {
 		{"Unit255", sim.WrongUnit(255), "", "<frame>"},
 		{"WrongFunction", sim.WrongFunction(4), "<frame>", "<frame>"},
 		{"Short", sim.ShortAnswer(1), "<frame>", "<frame>"},
+		{"Long", sim.LongAnswer(1), "<frame>", "<frame>"},
 		{"CRC", sim.BadCRC(), "", "<crc>"},
 		{"Exception", sim.ExceptionAnswer(6), "<exception 6>", "<exception 6>"},
 		{"CutInTwo", sim.Split(3, 20*time.Millisecond), "", ""},

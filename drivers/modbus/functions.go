@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"github.com/goburrow/modbus"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // illegalFunction is the exception of a device that does not know a function.
@@ -14,57 +16,60 @@ const illegalFunction = 1
 // lack is a function that a unit does not know.
 type lack struct{ unit, function byte }
 
-// put sends a write once. Some devices know only the functions for several values: one that refuses that for a single value is sent the
-// other, from now on at once. The refusal says that nothing was written.
-func (c *client) put(ctx context.Context, to call) error {
+// put sends a write once and returns what its answer holds: the registers that were read in the same request. Some devices know only the
+// functions for several values: one that refuses that for a single value is sent the other, from now on at once. The refusal says that
+// nothing was written.
+func (c *client) put(ctx context.Context, to call) (data []byte, err error) {
 	several, ok := to.request.several()
 	if !ok {
-		_, err := c.do(ctx, to)
-		return err
+		data, err = c.do(ctx, to)
+		c.learn(to, err)
+		return data, err
 	}
 	single := lack{to.unit, to.request.function}
 	if !c.lacks[single] {
 		_, err := c.do(ctx, to)
 		if !lacksFunction(err) {
-			return err
+			return nil, err
 		}
 	}
 	to.request = several
-	_, err := c.do(ctx, to)
-	if err == nil {
-		c.remember(single)
+	if _, err := c.do(ctx, to); err != nil {
+		return nil, err
 	}
-	return err
+	c.remember(single, true)
+	return nil, nil
 }
 
-// putBits changes those bits of a register that and leaves 0, to what or has there. A device that does not know how to do that at once
-// is read and written, in which case what others write in between is lost.
-func (c *client) putBits(ctx context.Context, to call, offset, and, or uint16) error {
-	masking := lack{to.unit, modbus.FuncCodeMaskWriteRegister}
-	if !c.lacks[masking] {
-		to.request = newMaskWrite(offset, and, or)
-		_, err := c.do(ctx, to)
-		if !lacksFunction(err) {
-			return err
-		}
-		c.remember(masking)
-	}
-	to.request = newRead(Address{Table: Holding, Offset: offset}, 1)
-	data, err := c.do(ctx, to)
-	if err != nil {
-		return err
-	}
-	register := binary.BigEndian.Uint16(data)&and | or&^and
-	to.request = newRegisterWrite(offset, binary.BigEndian.AppendUint16(nil, register))
-	return c.put(ctx, to)
+// isElaborate reports whether the request writes in a way that not all devices know, and that can be done in plainer ones.
+func (q request) isElaborate() bool {
+	return q.function == modbus.FuncCodeMaskWriteRegister || q.function == modbus.FuncCodeReadWriteMultipleRegisters
 }
 
-// remember keeps that a unit does not know a function until the bus is lost: what comes back may be another device.
-func (c *client) remember(l lack) {
+// learn notes whether a unit knows an elaborate write. Silence says that it does not know the mask write, which nobody has promised, unless it
+// has answered one before: there are devices that leave a function without an answer that they do not know.
+func (c *client) learn(to call, err error) {
+	if !to.request.isElaborate() {
+		return
+	}
+	function := lack{to.unit, to.request.function}
+	_, told := c.lacks[function]
+	var f *failure
+	silent := errors.As(err, &f) && f.reason == gateway.ReasonTimeout
+	switch {
+	case err == nil:
+		c.remember(function, false)
+	case lacksFunction(err), silent && !told && function.function == modbus.FuncCodeMaskWriteRegister:
+		c.remember(function, true)
+	}
+}
+
+// remember keeps whether a unit lacks a function until the bus is lost: what comes back may be another device.
+func (c *client) remember(l lack, lacking bool) {
 	if c.lacks == nil {
 		c.lacks = map[lack]bool{}
 	}
-	c.lacks[l] = true
+	c.lacks[l] = lacking
 }
 
 func lacksFunction(err error) bool {

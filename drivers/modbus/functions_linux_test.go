@@ -120,18 +120,139 @@ func TestWriteRefused(t *testing.T) {
 	}
 }
 
-func TestPutBits(t *testing.T) {
-	d := playRTU(t, []bustest.IO{
-		{W: "16 0003 fff0 0005", R: "16 0003 fff0 0005"},
-		{W: "16 0003 fff0 0005", R: "96 01"},
-		{W: "03 0003 0001", R: "03 02 12ff"},
-		{W: "06 0003 12f5", R: "06 0003 12f5"},
-		{W: "03 0003 0001", R: "03 02 0000"},
-		{W: "06 0003 0005", R: "06 0003 0005"},
+// A part of one register is changed by the device itself; a part of several is read and written back.
+func TestWriteOfAPartIsAMaskWrite(t *testing.T) {
+	d := newTestDriver(t, Options{
+		Bus: tcpBus(bustest.PlayTCP(t, speakTCP([]bustest.IO{
+			{W: "16 000a fffe 0001", R: "16 000a fffe 0001"}, // running
+			{W: "03 000a 0001", R: "03 02 ff31"},
+			{W: "16 000a ffcf 0010", R: "16 000a ffcf 0010"}, // mode
+			{W: "03 000a 0001", R: "03 02 ff11"},
+			{W: "16 000b ff00 00ff", R: "16 000b ff00 00ff"}, // low byte
+			{W: "03 000b 0001", R: "03 02 12ff"},
+			{W: "16 000d ffef 0010", R: "16 000d ffef 0010"}, // a bit of the second register
+			{W: "03 000c 0002", R: "03 04 0000 0010"},
+			{W: "03 000c 0002", R: "03 04 1fff fff0"}, // across both words
+			{W: "10 000c 0002 04 bfff fffa", R: "10 000c 0002"},
+			{W: "03 000c 0002", R: "03 04 bfff fffa"},
+			{W: "16 000a fffe 0001", R: "96 02"}, // another exception is no reason to do it in another way
+		}))),
+		Devices: []Device{{Name: "pump", Unit: 17, Points: pumpPoints()}},
 	})
-	for range 3 {
-		if err := d.client.putBits(t.Context(), d.devices[0].call(request{}), 3, 0xFFF0, 0x0005); err != nil {
-			t.Fatal(err)
+	for _, tc := range []struct {
+		point int
+		value gateway.Value
+		want  string
+	}{
+		{1, gateway.Bool(true), "true"},
+		{2, gateway.String("manual"), "manual"},
+		{3, gateway.Int(-1), "-1"},
+		{6, gateway.Bool(true), "true"},
+		{5, gateway.Int(171), "171"},
+		{1, gateway.Bool(true), `write true to holding:10 (40011) of device "pump": device answered exception 2 (illegal data address: the device has nothing there) to function 22`},
+	} {
+		if got := written(t, d, tc.point, tc.value); got != tc.want {
+			t.Errorf("write %v to point %d: %s\nwant %s", tc.value, tc.point, got, tc.want)
+		}
+	}
+	if s := d.Stats(); s.Writes != 6 {
+		t.Errorf("%d writes are counted, want 6", s.Writes)
+	}
+}
+
+// A device that leaves the mask write without an answer is not sent another one: the first write fails, because nobody knows what became of
+// it, and the later ones read and write. From one that has answered a mask write silence says nothing.
+func TestMaskWriteWithoutAnAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		ops  []bustest.IO
+		want string
+	}{
+		{"Never", []bustest.IO{
+			{W: "16 000a fffe 0001"},
+			{W: "03 000a 0001", R: "03 02 ff30"},
+			{W: "06 000a ff31", R: "06 000a ff31"},
+			{W: "03 000a 0001", R: "03 02 ff31"},
+		}, "timeout true"},
+		{"Once", []bustest.IO{
+			{W: "16 000a fffe 0001", R: "16 000a fffe 0001"},
+			{W: "03 000a 0001", R: "03 02 ff31"},
+			{W: "16 000a fffe 0001"},
+			{W: "16 000a fffe 0001", R: "16 000a fffe 0001"},
+			{W: "03 000a 0001", R: "03 02 ff31"},
+		}, "true timeout true"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newTestDriver(t, Options{
+				Bus:     rtuBus(bustest.PlayLine(t, speakRTU(t, tc.ops))),
+				Devices: []Device{{Name: "pump", Unit: 17, Timeout: patience, Points: pumpPoints()}},
+			})
+			var got []string
+			for range strings.Fields(tc.want) {
+				r, err := d.Write(t.Context(), 0, 1, gateway.Bool(true))
+				switch {
+				case err == nil:
+					got = append(got, r.Value.String())
+				case errors.Is(err, ErrNoAnswer) && strings.HasSuffix(err.Error(), "(the device may have taken the value)"):
+					got = append(got, "timeout")
+				default:
+					t.Error(err)
+				}
+			}
+			if said := strings.Join(got, " "); said != tc.want {
+				t.Errorf("writes: %s, want %s", said, tc.want)
+			}
+		})
+	}
+}
+
+// What is to be kept is read before anything is written: when that fails the device has taken nothing, and the error does not say that it may.
+func TestPartThatCannotBeRead(t *testing.T) {
+	d := playRTU(t, []bustest.IO{{W: "16 0003 ff00 0005", R: "96 01"}, {W: "03 0003 0001"}})
+	d.devices[0].points[0].Type, d.devices[0].timeout = Uint8, patience
+	d.devices[0].codecs[0] = newCodec(d.devices[0].points[0])
+	if _, err := d.Write(t.Context(), 0, 0, gateway.Uint(5)); err == nil || !strings.Contains(err.Error(), "read what is to be kept") || strings.Contains(err.Error(), "may have taken") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// Where the device takes it, registers are written and read back in one request, which is never repeated.
+func TestReadWrite(t *testing.T) {
+	d := newTestDriver(t, Options{
+		Bus: tcpBus(bustest.PlayTCP(t, speakTCP([]bustest.IO{
+			{W: "17 000a 0001 000a 0001 02 0007", R: "17 02 0006"}, // the device has rounded
+			{W: "17 000c 0002 000c 0002 04 4120 0000", R: "17 04 4120 0000"},
+			{W: "16 0014 ff00 0005", R: "96 01"},
+			{W: "03 0014 0001", R: "03 02 1234"},
+			{W: "17 0014 0001 0014 0001 02 1205", R: "17 02 1205"},
+			{W: "17 000a 0001 000a 0001 02 0007", R: "97 04"},
+			{W: "17 000a 0001 000a 0001 02 0007", R: "97 01"}, // it does not know it after all
+			{W: "06 000a 0007", R: "06 000a 0007"},
+			{W: "03 000a 0001", R: "03 02 0007"},
+			{W: "05 0000 ff00", R: "05 0000 ff00"},
+			{W: "01 0000 0001", R: "01 01 01"},
+		}))),
+		Devices: []Device{{Name: "drive", Unit: 17, ReadWrite: true, Retries: 2, Points: []Point{
+			{Address: Address{Holding, 10}, Type: Uint16},
+			{Address: Address{Holding, 12}, Type: Float32},
+			{Address: Address{Holding, 20}, Type: Uint8},
+			{Address: Address{Coil, 0}, Type: Bool},
+		}}},
+	})
+	for _, tc := range []struct {
+		point int
+		value gateway.Value
+		want  string
+	}{
+		{0, gateway.Uint(7), "6"},
+		{1, gateway.Float32(10), "10"},
+		{2, gateway.Uint(5), "5"},
+		{0, gateway.Uint(7), `write 7 to holding:10 (40011) of device "drive": device answered exception 4 (server device failure) to function 23`},
+		{0, gateway.Uint(7), "7"},
+		{3, gateway.Bool(true), "true"},
+	} {
+		if got := written(t, d, tc.point, tc.value); got != tc.want {
+			t.Errorf("write %v to point %d: %s\nwant %s", tc.value, tc.point, got, tc.want)
 		}
 	}
 }
@@ -142,7 +263,7 @@ func TestBroadcastWrite(t *testing.T) {
 	units := map[byte]*sim.Unit{1: sim.NewUnit(layout), 2: sim.NewUnit(layout)}
 	d := newTestDriver(t, Options{Bus: rtuBus(simtest.RTU(t, units, sim.SlaveOptions{}).Port), Devices: []Device{{Name: "d", Points: holding(3)}}})
 	to := call{unit: 0, request: newRegisterWrite(3, []byte{0, 42}), timeout: hangs}
-	if err := d.client.put(t.Context(), to); err != nil {
+	if _, err := d.client.put(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -185,7 +306,7 @@ func TestIdentify(t *testing.T) {
 		{W: "2b 0e 01 00", R: "2b 0e 01 01 ff 00 01 00 01 41"},
 		{W: "2b 0e 01 00", R: "ab 01"},
 	})
-	id, err := d.Identify(t.Context(), 17, LevelExtended, hangs)
+	id, err := d.Identify(t.Context(), 0, LevelExtended)
 	var said []string
 	for _, o := range id.Objects {
 		said = append(said, o.Name()+"="+o.Value)
@@ -193,11 +314,11 @@ func TestIdentify(t *testing.T) {
 	if got := strings.Join(said, " "); err != nil || id.Conformity != 0x83 || got != "VendorName=A ProductCode=B MajorMinorRevision=C object 0x80=DE" {
 		t.Errorf("Identify() = %s, %v", got, err)
 	}
-	if _, err := d.Identify(t.Context(), 17, LevelBasic, hangs); err == nil || !strings.Contains(err.Error(), "object 0x00 follows 0x00") {
+	if _, err := d.Identify(t.Context(), 0, LevelBasic); err == nil || !strings.Contains(err.Error(), "object 0x00 follows 0x00") {
 		t.Errorf("circle: error = %v", err)
 	}
 	var exception *Error
-	if _, err := d.Identify(t.Context(), 17, LevelBasic, hangs); !errors.As(err, &exception) || exception.Exception != 1 {
+	if _, err := d.Identify(t.Context(), 0, LevelBasic); !errors.As(err, &exception) || exception.Exception != 1 {
 		t.Errorf("unknown function: error = %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidegate/tidegate/drivers/bus/trace"
@@ -33,9 +34,8 @@ func peers() []peer {
 }
 
 // serve starts a peer on a TCP port or a pair of ptys of its own, waits for its first answer, and returns where it is.
-func (p peer) serve(t *testing.T, transport string) (where string) {
+func serve(t *testing.T, command []string, transport string) (where string) {
 	t.Helper()
-	command := p.command(t)
 	theirs, number := "127.0.0.1", "115200"
 	if transport == "tcp" {
 		number = freePort(t)
@@ -60,18 +60,23 @@ func (p peer) serve(t *testing.T, transport string) (where string) {
 // version of a library, theirs or ours, that changes anything on the wire is seen here. TestTraces plays the same files without the devices.
 func TestGoldenTraces(t *testing.T) {
 	for _, p := range peers() {
-		for _, transport := range []string{"tcp", "rtu"} {
-			t.Run(p.name+"-"+transport, func(t *testing.T) {
-				t.Parallel()
-				dir := filepath.Join(traceFolder, p.name+"-"+transport)
-				c := readCase(t, dir)
-				var rec recorder
-				o := c.options(t, p.serve(t, transport))
-				o.Bus.Trace = rec.tell(t)
-				c.check(t, dir, c.run(t, newTestDriver(t, o)))
-				compareGolden(t, filepath.Join(dir, "trace.jsonl"), onlyBytes(t, rec.exchanges(t)))
-			})
-		}
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			command := p.command(t)
+			for _, name := range []string{"tcp", "tcp-functions", "rtu", "rtu-functions"} {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					transport, _, _ := strings.Cut(name, "-")
+					dir := filepath.Join(traceFolder, p.name+"-"+name)
+					c := readCase(t, dir)
+					var rec recorder
+					o := c.options(t, serve(t, command, transport))
+					o.Bus.Trace = rec.tell(t)
+					c.check(t, dir, c.run(t, newTestDriver(t, o)))
+					compareGolden(t, filepath.Join(dir, "trace.jsonl"), onlyBytes(t, rec.exchanges(t)))
+				})
+			}
+		})
 	}
 }
 

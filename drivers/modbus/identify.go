@@ -3,9 +3,11 @@ package modbus
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"time"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // The function of device identification and its kind among the encapsulated interfaces (Modbus Application Protocol V1.1b3, 6.21).
@@ -80,28 +82,35 @@ func (q request) checkIdentification(data []byte) ([]byte, error) {
 	return data[2:], nil
 }
 
-// Identify asks a unit what it is (function 43, type 14). A timeout of 0 means 1 s. The error wraps ErrNoAnswer when nobody answers; an
-// *Error with exception 1 says that the device does not know the function.
-func (d *Driver) Identify(ctx context.Context, unit byte, level Level, timeout time.Duration) (Identification, error) {
+// Identify asks a device what it is (function 43, type 14). The error wraps ErrNoAnswer when it does not answer; an *Error with exception 1
+// says that it does not know the function.
+func (d *Driver) Identify(ctx context.Context, device int, level Level) (Identification, error) {
 	var id Identification
-	if timeout == 0 {
-		timeout = time.Second
-	}
+	dev := d.devices[device]
 	for first, more := byte(0), true; more; {
-		data, err := d.client.do(ctx, call{unit: unit, request: newIdentification(level, first), timeout: timeout})
+		data, err := d.read(ctx, dev, newIdentification(level, first))
 		if err != nil {
-			return id, fmt.Errorf("identify unit %d: %w", unit, err)
+			return id, fmt.Errorf("identify device %q: %w%s", dev.info.Name, err, mayNotKnow(err))
 		}
 		next := data[2]
 		id.Conformity, more = data[0], data[1] == 0xFF
 		id.Objects = append(id.Objects, objects(data[4:])...)
 		if more && next <= first { // else it would go on for ever
-			return id, fmt.Errorf("identify unit %d: object %#02x follows %#02x", unit, next, first)
+			return id, fmt.Errorf("identify device %q: object %#02x follows %#02x", dev.info.Name, next, first)
 		}
 		first = next
 	}
 	slices.SortStableFunc(id.Objects, func(a, b Object) int { return int(a.ID) - int(b.ID) })
 	return id, nil
+}
+
+// mayNotKnow says what silence can mean as well: some devices leave a function without an answer that they do not know.
+func mayNotKnow(err error) string {
+	var f *failure
+	if errors.As(err, &f) && f.reason == gateway.ReasonTimeout {
+		return " (it may not know the function)"
+	}
+	return ""
 }
 
 // objects takes a list apart whose size was checked.

@@ -142,7 +142,7 @@ func (d *Driver) fetch(ctx context.Context, dev *device, step int, q request) ([
 
 // stale forgets what was asked for ahead when a request may change it.
 func (c *client) stale(q request) {
-	if !q.isRead() || q.function > 4 {
+	if !q.isPlain() {
 		c.ahead = nil
 	}
 }

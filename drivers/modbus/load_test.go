@@ -42,6 +42,19 @@ func TestLoad(t *testing.T) {
 		{"Gap", Options{Bus: bus.Options{Port: "p", Mode: line(9600).Mode, Gap: 104010 * time.Microsecond}, Devices: []Device{
 			{Unit: 1, Interval: time.Second, Points: near(10)},
 		}}, 0.1458, 1},
+		{"GapOfADevice", Options{Bus: line(9600), Devices: []Device{{Unit: 1, Interval: time.Second, Gap: 104010 * time.Microsecond, Points: near(10)}}}, 0.1458, 1},
+		{"UnitGap", Options{Bus: line(9600), UnitGap: 50 * time.Millisecond, Devices: []Device{
+			{Unit: 1, Interval: time.Second, Points: near(10)}, {Unit: 2, Interval: 2 * time.Second, Points: near(1)},
+		}}, 0.0458 + 0.0126 + 1.5*(0.05-0.00401), 1.5},
+		{"UnitGapWithoutAnotherUnit", Options{Bus: line(9600), UnitGap: time.Second, Devices: []Device{{Unit: 1, Interval: time.Second, Points: near(10)}}}, 0.0458, 1},
+		{"ASCII", Options{Bus: bus.Options{Port: "p", Mode: bus.Mode{Baud: 9600, DataBits: 7, Parity: bus.ParityEven}}, Framing: FramingASCII, Devices: []Device{
+			{Unit: 1, Interval: time.Second, Points: near(10)},
+		}}, 0.0708, 1},
+		{"BehindADeviceServer", Options{Bus: tcpBus("e:4001"), Line: line(9600).Mode, Framing: FramingRTU, Devices: []Device{
+			{Unit: 1, Interval: time.Second, Points: near(10)},
+		}}, 0.0458, 1},
+		{"BehindOneOfUnknownRate", Options{Bus: tcpBus("e:4001"), Framing: FramingRTU, Devices: []Device{{Unit: 1, Interval: 10 * time.Millisecond, Points: near(10)}}}, 0.1, 100},
+		{"SeveralInFlight", Options{Bus: tcpBus("e:502"), MaxInFlight: 4, Devices: []Device{{Interval: 10 * time.Millisecond, Points: near(10)}}}, 0.0253, 100},
 		{"Network", Options{Bus: tcpBus("e:502"), Devices: []Device{{Interval: 10 * time.Millisecond, Points: near(10)}}}, 0.1, 100},
 	} {
 		got, err := Load(tc.o)
@@ -51,7 +64,7 @@ func TestLoad(t *testing.T) {
 		if math.Abs(got.Load-tc.load) > 0.005*tc.load+1e-9 || math.Abs(got.Requests-tc.requests) > 1e-9 || len(got.Devices) != len(tc.o.Devices) {
 			t.Errorf("%s: got %+v, want load %v with %v requests/s", tc.name, got, tc.load, tc.requests)
 		}
-		if got.Serial != (tc.o.Bus.Port != "") {
+		if got.Serial != (tc.o.Bus.Port != "" || tc.o.Line.Baud > 0) {
 			t.Errorf("%s: serial %t", tc.name, got.Serial)
 		}
 	}

@@ -16,6 +16,8 @@ type Options struct {
 	Name string // of the bus
 	// Bus tells how to open it. Marked and Untagged are set by New.
 	Bus bus.Options
+	// Line is how characters travel on the serial line behind an Endpoint, for the plan; a Baud of 0 means that nobody has said.
+	Line bus.Mode
 	// Framing is what is spoken there; FramingDefault is RTU on a Port and Modbus TCP at an Endpoint.
 	Framing Framing
 	// UnitGap is the silence before a request to another unit than the last one, when longer than that of the bus.
@@ -43,7 +45,9 @@ type Device struct {
 	Timeout    time.Duration // from the end of a request to the answer, transmission not counted; 0 means 1 s
 	Retries    int           // how often a read is repeated that brought no valid answer
 	Gap        time.Duration // silence before a request to it, when longer than that of the bus
-	Points     []Point
+	// ReadWrite has registers written and read back in one request (function 23), for devices that know it.
+	ReadWrite bool
+	Points    []Point
 }
 
 // DeviceInfo is a device as the engine sees it: field by field the engine's Device, with a Group for each GroupInfo.

@@ -30,7 +30,8 @@ func TestPartsOfRegisters(t *testing.T) {
 		Bus: tcpBus(bustest.PlayTCP(t, speakTCP([]bustest.IO{
 			{W: "03 000a 0008", R: "03 10 0021 fe05 b000 000a 5031 2000 0000 8000"},
 			{W: "03 000a 0008", R: "03 10 0030 fe05 b000 000a 5031 2000 0000 03e9"},
-			{W: "03 000a 0001", R: "03 02 ff30"},                // running on: the others' bits as they are now, not as they were polled
+			{W: "16 000a fffe 0001", R: "96 01"},                // running on: the device does not know the mask write
+			{W: "03 000a 0001", R: "03 02 ff30"},                // so the others' bits as they are now, not as they were polled
 			{W: "06 000a ff31", R: "06 000a ff31"},              //
 			{W: "03 000a 0001", R: "03 02 ff31"},                //
 			{W: "03 000a 0001", R: "03 02 ff31"},                // mode

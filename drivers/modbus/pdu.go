@@ -77,6 +77,12 @@ func words(a, b uint16) []byte {
 // isRead reports whether the request asks for data; the others write. What writes and reads at once is a read here.
 func (q request) isRead() bool { return q.count > 0 }
 
+// readHead is what comes before the data in the answer to a read: function and byte count.
+const readHead = 2
+
+// isPlain reports whether the request reads and does nothing else.
+func (q request) isPlain() bool { return q.function <= modbus.FuncCodeReadInputRegisters }
+
 // head returns what follows the function code in the right answer: the byte count of a read, and for a write its address and value or
 // quantity again.
 func (q request) head() []byte {
@@ -107,7 +113,7 @@ func (q request) answerSize() int {
 	case q.function == encapsulated:
 		return usualIdentification
 	case q.isRead():
-		return 2 + int(head[0])
+		return readHead + int(head[0])
 	}
 	return 1 + len(head)
 }

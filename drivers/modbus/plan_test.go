@@ -92,11 +92,11 @@ func TestPlan(t *testing.T) {
 
 // planned plans all points for a line at 9600 baud 8N1 and devices that answer at once.
 func planned(points []Point, gap, limit int) []*block {
-	p := planner{points: points, limits: limits{gap, limit}, cost: slow().cost(slow().usual)}
+	p := planner{points: points, limits: limits{gap, limit}, cost: slow().cost(slow().usual, 0)}
 	return p.plan(all(points))
 }
 
-func slow() pace { return newPace(bus.Options{Port: "p", Mode: bus.Mode{Baud: 9600}}) }
+func slow() pace { return newPace(Options{Bus: bus.Options{Port: "p", Mode: bus.Mode{Baud: 9600}}}) }
 
 func all(points []Point) []int {
 	which := make([]int, len(points))
@@ -106,16 +106,52 @@ func all(points []Point) []int {
 	return which
 }
 
+// The same two registers, 20 apart: whether they are asked for together depends on what characters, silences and answers cost there.
+func TestPlanDependsOnTheBus(t *testing.T) {
+	points := at(t, "holding:0 uint16", "holding:21 uint16")
+	line := bus.Mode{Baud: 9600, Parity: bus.ParityEven}
+	behind := Options{Bus: tcpBus("e:4001"), Framing: FramingRTU, Line: line}
+	for _, tc := range []struct {
+		name          string
+		o             Options
+		response, gap time.Duration
+		together      bool
+	}{
+		{"Line", Options{Bus: bus.Options{Port: "p", Mode: line}}, 0, 0, false},
+		{"SlowDevice", Options{Bus: bus.Options{Port: "p", Mode: line}}, 50 * time.Millisecond, 0, true},
+		{"GapOfTheDevice", Options{Bus: bus.Options{Port: "p", Mode: line}}, 0, 50 * time.Millisecond, true},
+		{"GapOfTheBus", Options{Bus: bus.Options{Port: "p", Mode: line, Gap: 50 * time.Millisecond}}, 0, 0, true},
+		{"ASCII", Options{Bus: bus.Options{Port: "p", Mode: line}, Framing: FramingASCII}, 0, 0, false},
+		{"ASCIISlowDevice", Options{Bus: bus.Options{Port: "p", Mode: line}, Framing: FramingASCII}, 50 * time.Millisecond, 0, false}, // each register takes twice the characters
+		{"BehindADeviceServer", behind, 0, 0, false},
+		{"BehindOneOfUnknownRate", Options{Bus: tcpBus("e:4001"), Framing: FramingRTU}, time.Millisecond, 0, true},
+		{"Network", Options{Bus: tcpBus("e:502")}, 40 * time.Microsecond, 0, true},
+		{"SharedWait", Options{Bus: tcpBus("e:502"), MaxInFlight: 16}, 10 * time.Microsecond, 0, false},
+	} {
+		p := planner{points: points, limits: limits{-1, 125}, cost: newPace(tc.o).cost(tc.response, tc.gap)}
+		if got := len(p.plan(all(points))) == 1; got != tc.together {
+			t.Errorf("%s: together %t, want %t", tc.name, got, tc.together)
+		}
+	}
+}
+
 // drawPlanner draws the cost and the limits of a plan.
 func drawPlanner(t *rapid.T, points []Point) planner {
 	baud := rapid.SampledFrom([]int{1200, 9600, 19200, 115200, 0}).Draw(t, "baud")
-	o := bus.Options{Endpoint: "e"}
-	if baud > 0 {
-		o = bus.Options{Port: "p", Mode: bus.Mode{Baud: baud, Parity: bus.ParityEven}}
+	mode := bus.Mode{Baud: baud, Parity: bus.ParityEven}
+	o := Options{Bus: bus.Options{Port: "p", Mode: mode}, Framing: rapid.SampledFrom([]Framing{FramingRTU, FramingASCII}).Draw(t, "framing")}
+	if baud == 0 || rapid.Bool().Draw(t, "over tcp") {
+		o.Bus, o.Line = bus.Options{Endpoint: "e"}, mode // without a rate: what is behind the endpoint is not known
 	}
-	response := time.Duration(rapid.IntRange(0, 50).Draw(t, "response")) * time.Millisecond
+	if baud == 0 {
+		o.Framing, o.MaxInFlight = FramingTCP, rapid.IntRange(1, maxInFlight).Draw(t, "in flight")
+	}
+	wait := rapid.IntRange(0, 50)
+	response := time.Duration(wait.Draw(t, "response")) * time.Millisecond
+	o.Bus.Gap = time.Duration(wait.Draw(t, "gap of the bus")) * time.Millisecond
+	gap := time.Duration(wait.Draw(t, "gap of the device")) * time.Millisecond
 	return planner{
-		points: points, cost: newPace(o).cost(response),
+		points: points, cost: newPace(o).cost(response, gap),
 		limits: limits{rapid.SampledFrom([]int{-1, 0, 1, 5, 20, 124}).Draw(t, "gap"), rapid.SampledFrom([]int{1, 2, 5, 20, 125}).Draw(t, "limit")},
 	}
 }
@@ -274,7 +310,7 @@ func cheapest(p planner, blocks [][]int, rest []int) int64 {
 // What was refused parts the blocks: a point by itself, and two points that are not read together.
 func TestPlanAroundRefusals(t *testing.T) {
 	points := at(t, "holding:0 uint16", "holding:1 uint16", "holding:2 uint16", "holding:3 uint16", "holding:4 uint16", "coil:0 bool")
-	p := planner{points: points, limits: limits{-1, 125}, cost: slow().cost(0)}
+	p := planner{points: points, limits: limits{-1, 125}, cost: slow().cost(0, 0)}
 	for _, tc := range []struct {
 		refused []int
 		apart   map[int]int

@@ -26,7 +26,7 @@ type Point struct {
 	// ValidMin and ValidMax bound good readings, in engineering units; both 0 means no bounds. What may be written is bounded by Min and Max.
 	ValidMin, ValidMax float64
 	// Enum names the numbers of a whole number or a bit: the value is text then. A number without a name is read as its digits and cannot be
-	// written. Of several numbers of one name the smallest is written.
+	// written; one with a name can be given in its place. Of several numbers of one name the smallest is written when the name is given.
 	Enum map[int64]string
 	// Invalid are the bits by which the device says that it has no value: those of the whole Type, put in order, before Bits and Scale.
 	Invalid []uint64
@@ -40,6 +40,8 @@ const (
 	maxDecimals = 15
 	// maxWritten is the largest number of registers that one write may have (Modbus Application Protocol V1.1b3, 6.12).
 	maxWritten = 123
+	// maxReadWritten is that of a request that reads as well (6.17).
+	maxReadWritten = 121
 )
 
 // width returns how many registers, or bits of a table of bits, the point takes.

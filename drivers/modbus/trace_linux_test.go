@@ -36,15 +36,17 @@ type traceCase struct {
 	Timeout   string
 	Retries   int  `json:",omitempty"`
 	MaxGap    *int `json:",omitempty"`
+	ReadWrite bool `json:",omitempty"`
 	Points    []casePoint
-	Steps     []string // "poll", or "write POINT VALUE"
-	Want      []string // of each step: the readings of all points, or what was read back, or the error
+	Steps     []string // "poll", "write POINT VALUE", "identify LEVEL", or "send FUNCTION DATA" for a write that no point makes
+	Want      []string // of each step: the readings of all points, or what was read back, or what the device says, or the error
 }
 
 type casePoint struct {
 	Name, Address, Type string
 	Order               string  `json:",omitempty"`
 	Scale               float64 `json:",omitempty"`
+	Bits                *Bits   `json:",omitempty"`
 	Writable            bool    `json:",omitempty"`
 }
 
@@ -55,7 +57,7 @@ func (c traceCase) options(t *testing.T, where string) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{MaxGap: c.MaxGap, Devices: []Device{{Name: "d", Unit: c.Unit, Timeout: timeout, Retries: c.Retries}}}
+	o := Options{MaxGap: c.MaxGap, Devices: []Device{{Name: "d", Unit: c.Unit, Timeout: timeout, Retries: c.Retries, ReadWrite: c.ReadWrite}}}
 	switch c.Transport {
 	case "tcp":
 		o.Bus = tcpBus(where)
@@ -78,8 +80,12 @@ func (p casePoint) point(t *testing.T) Point {
 		t.Fatal(err)
 	}
 	tables := []Table{Coil, Discrete, Input, Holding}
+	bits := Bits{}
+	if p.Bits != nil {
+		bits = *p.Bits
+	}
 	return Point{
-		Point:   gateway.Point{Name: p.Name, Writable: p.Writable},
+		Point: gateway.Point{Name: p.Name, Writable: p.Writable}, Bits: bits,
 		Address: Address{Table: named(t, tables, table), Offset: uint16(number)},
 		Type:    named(t, Types(), p.Type), Order: named(t, Orders(), p.Order), Scale: p.Scale,
 	}
@@ -106,6 +112,10 @@ func (c traceCase) run(t *testing.T, d *Driver) (got []string) {
 			got = append(got, values(readings))
 		case len(word) == 3 && word[0] == "write":
 			got = append(got, c.write(t, d, word[1], word[2]))
+		case len(word) == 2 && word[0] == "identify":
+			got = append(got, c.identify(t, d, word[1]))
+		case len(word) == 3 && word[0] == "send":
+			got = append(got, c.send(t, d, word[1], word[2]))
 		default:
 			t.Fatalf("step %q", s)
 		}
@@ -124,6 +134,34 @@ func (c traceCase) write(t *testing.T, d *Driver, point, text string) string {
 		return err.Error()
 	}
 	return r.Value.String()
+}
+
+// identify returns what the device says of itself.
+func (c traceCase) identify(t *testing.T, d *Driver, level string) string {
+	t.Helper()
+	n, err := strconv.ParseUint(level, 10, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := d.Identify(t.Context(), 0, Level(n))
+	if err != nil {
+		return err.Error()
+	}
+	said := []string{fmt.Sprintf("conformity %#x", id.Conformity)}
+	for _, o := range id.Objects {
+		said = append(said, o.Name()+" "+o.Value)
+	}
+	return strings.Join(said, ", ")
+}
+
+// send writes with a function that the driver takes only where a device refuses another.
+func (c traceCase) send(t *testing.T, d *Driver, function, data string) string {
+	t.Helper()
+	q := request{function: raw(t, function)[0], data: raw(t, data)}
+	if _, err := d.client.put(t.Context(), d.devices[0].call(q)); err != nil {
+		return err.Error()
+	}
+	return "done"
 }
 
 // parsed reads a value as people write it.

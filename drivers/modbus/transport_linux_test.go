@@ -113,7 +113,7 @@ func TestIdentifyPeer(t *testing.T) {
 			t.Parallel()
 			cmd, port := pymodbus(t), freePort(t)
 			start(t, cmd[0], append(cmd[1:], kind, "127.0.0.1", port)...)
-			o := Options{Bus: tcpBus("127.0.0.1:" + port)}
+			o := Options{Bus: tcpBus("127.0.0.1:" + port), Devices: []Device{{Name: "peer"}}}
 			if kind == "rtu-over-tcp" {
 				o.Framing = FramingRTU
 			}
@@ -121,7 +121,7 @@ func TestIdentifyPeer(t *testing.T) {
 			var id Identification
 			within(t, "an identification", func() (ok bool) {
 				var err error
-				id, err = d.Identify(t.Context(), 1, LevelRegular, hangs)
+				id, err = d.Identify(t.Context(), 0, LevelRegular)
 				return err == nil
 			})
 			var said []string
@@ -221,6 +221,7 @@ func TestFaultsOnEachTransport(t *testing.T) {
 		{"UnitZero", sim.WrongUnit(0), "", "", "<frame>"},
 		{"WrongFunction", sim.WrongFunction(4), "<frame>", "<frame>", "<frame>"},
 		{"Short", sim.ShortAnswer(1), "<frame>", "<frame>", "<frame>"},
+		{"Long", sim.LongAnswer(1), "<frame>", "<frame>", "<frame>"},
 		{"CRC", sim.BadCRC(), "", "", "<crc>"},
 		{"Exception", sim.ExceptionAnswer(6), "<exception 6>", "<exception 6>", "<exception 6>"},
 		{"CutInTwo", sim.Split(3, 20*time.Millisecond), "<timeout>", "", ""},

@@ -7,24 +7,26 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/goburrow/modbus"
+
 	"github.com/tidegate/tidegate/gateway"
 )
 
 // Write writes v to a point, reads the point back and returns that reading. A write is sent once: when its answer is lost, the error says that
-// it may have taken place. Of a point that is a part of registers the rest is read first and written back as it was; what the device
-// itself changes in between is lost.
+// it may have taken place.
+//
+// Of a point that is a part of one register the device changes those bits alone, with a mask write. Where it does not know that, and where the
+// part lies in several registers, the rest is read first and written back as it was; what the device itself changes in between is lost.
 func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) (gateway.Reading, error) {
 	dev := d.devices[device]
 	p := dev.points[point]
-	q, err := d.prepare(ctx, dev, point, v)
+	data, err := d.send(ctx, dev, point, v)
 	if err != nil {
-		return gateway.Reading{}, fmt.Errorf("write %v of device %q: %w", p.Address, dev.info.Name, err)
+		return gateway.Reading{}, err
 	}
-	d.writes.Add(1)
-	if err := d.client.put(ctx, dev.call(q)); err != nil {
-		return gateway.Reading{}, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, err, doubt(err))
+	if len(data) == 0 {
+		data, err = d.read(ctx, dev, newRead(p.Address, p.width()))
 	}
-	data, err := d.read(ctx, dev, newRead(p.Address, p.width()))
 	if err != nil {
 		return gateway.Reading{}, fmt.Errorf("read %v of device %q back after it took the value %v: %w", p.Address, dev.info.Name, v, err)
 	}
@@ -35,6 +37,24 @@ func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) 
 		}
 	}
 	return back, nil
+}
+
+// send writes v to a point. The data is what was read back in the same request, if it was.
+func (d *Driver) send(ctx context.Context, dev *device, point int, v gateway.Value) (data []byte, err error) {
+	p := dev.points[point]
+	q, err := d.prepare(ctx, dev, point, v)
+	if err != nil {
+		return nil, fmt.Errorf("write %v of device %q: %w", p.Address, dev.info.Name, err)
+	}
+	data, err = d.client.put(ctx, dev.call(q))
+	if q.isElaborate() && lacksFunction(err) {
+		return d.send(ctx, dev, point, v) // in the plain way: the client knows now
+	}
+	d.writes.Add(1)
+	if err != nil {
+		return nil, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, err, doubt(err))
+	}
+	return data, nil
 }
 
 // prepare returns the request that writes v to a point.
@@ -51,18 +71,31 @@ func (d *Driver) prepare(ctx context.Context, dev *device, point int, v gateway.
 		if err != nil {
 			return request{}, err
 		}
-		return d.modify(ctx, dev, p.Address, patches)
+		return d.modify(ctx, dev, p, patches)
 	}
 	registers, err := c.encode(v)
 	if err != nil {
 		return request{}, err
 	}
-	return newRegisterWrite(p.Address.Offset, registers), nil
+	return d.write(dev, p, p.Address.Offset, registers), nil
 }
 
-// modify reads the registers that the patches touch, which are neighbours, and returns the request that writes them back changed.
-func (d *Driver) modify(ctx context.Context, dev *device, at Address, patches []patch) (request, error) {
+// write returns the request that writes registers of a point.
+func (d *Driver) write(dev *device, p Point, offset uint16, registers []byte) request {
+	if dev.readWrite && len(registers) <= 2*maxReadWritten && !d.client.lacks[lack{dev.unit, modbus.FuncCodeReadWriteMultipleRegisters}] {
+		return newReadWrite(p.Address.Offset, p.width(), offset, registers)
+	}
+	return newRegisterWrite(offset, registers)
+}
+
+// modify returns the request that changes a part of registers, which are neighbours. A single one is changed by the device if it knows how;
+// otherwise they are read, to be written back with the change.
+func (d *Driver) modify(ctx context.Context, dev *device, p Point, patches []patch) (request, error) {
+	at := p.Address
 	at.Offset += uint16(patches[0].register)
+	if len(patches) == 1 && !d.client.lacks[lack{dev.unit, modbus.FuncCodeMaskWriteRegister}] {
+		return newMaskWrite(at.Offset, patches[0].keep, patches[0].set), nil
+	}
 	content, err := d.read(ctx, dev, newRead(at, len(patches)))
 	if err != nil {
 		return request{}, fmt.Errorf("read what is to be kept: %w", err)
@@ -71,7 +104,7 @@ func (d *Driver) modify(ctx context.Context, dev *device, at Address, patches []
 	for i, patch := range patches {
 		registers = binary.BigEndian.AppendUint16(registers, patch.apply(binary.BigEndian.Uint16(content[2*i:])))
 	}
-	return newRegisterWrite(at.Offset, registers), nil
+	return d.write(dev, p, at.Offset, registers), nil
 }
 
 // verify compares what was read back with what the point would read as if the device had taken v as it is.

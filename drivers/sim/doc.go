@@ -42,7 +42,7 @@
 // # Misbehaviour
 //
 // [Unit.Inject] makes a unit treat its next requests badly: [NoAnswer], [Late], [GarbageBefore], [GarbageAfter], [WrongUnit],
-// [WrongFunction], [ShortAnswer], [BadCRC], [ExceptionAnswer], [Split], [Reset], [OldTransaction],
+// [WrongFunction], [ShortAnswer], [LongAnswer], [BadCRC], [ExceptionAnswer], [Split], [Reset], [OldTransaction],
 // [StaleFirst], [Echo] and [HalfOpen].
 //
 // The protocol is that of Modbus Application Protocol V1.1b3 (function codes 1 to 6, 15, 16, 22 and 23), Modbus Messaging

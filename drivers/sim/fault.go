@@ -25,6 +25,7 @@ const (
 	wrongUnit
 	wrongFunction
 	shortAnswer
+	longAnswer
 	badCRC
 	exceptionAnswer
 	split
@@ -61,6 +62,10 @@ func WrongFunction(code byte) Fault { return Fault{kind: wrongFunction, number: 
 // ShortAnswer keeps only the first registers of the answer to a read (for coils and discrete inputs: twice as many bytes).
 // Byte count, length and checksum are those of a proper short answer. Answers to writes are not touched.
 func ShortAnswer(registers int) Fault { return Fault{kind: shortAnswer, number: registers} }
+
+// LongAnswer puts that many further registers of 0 behind the data of the answer to a read (for coils and discrete inputs: twice as many bytes),
+// as far as a frame has room. Byte count, length and checksum are those of a proper longer answer. Answers to writes are not touched.
+func LongAnswer(registers int) Fault { return Fault{kind: longAnswer, number: registers} }
 
 // BadCRC spoils the checksum. TCP has none, so there the answer is as usual.
 func BadCRC() Fault { return Fault{kind: badCRC} }
@@ -116,19 +121,39 @@ func (f Fault) distort(answer []byte) []byte {
 		answer[0] = byte(f.number)
 	case shortAnswer:
 		return shorten(answer, 2*max(f.number, 0))
+	case longAnswer:
+		return lengthen(answer, 2*max(f.number, 0))
 	}
 	return answer
 }
 
 // shorten cuts the data of a read answer to size bytes.
 func shorten(answer []byte, size int) []byte {
-	switch answer[0] {
-	case readCoils, readDiscreteInputs, readHoldingRegisters, readInputRegisters, readWriteRegisters:
+	if holdsData(answer) {
 		size = min(size, int(answer[1]))
 		answer[1] = byte(size)
 		return answer[:2+size]
 	}
 	return answer
+}
+
+// lengthen puts bytes of 0 behind the data of a read answer.
+func lengthen(answer []byte, more int) []byte {
+	if holdsData(answer) {
+		more = min(more, maxPDU-len(answer))
+		answer[1] += byte(more)
+		return append(answer, make([]byte, more)...)
+	}
+	return answer
+}
+
+// holdsData tells whether an answer is a byte count and so many bytes.
+func holdsData(answer []byte) bool {
+	switch answer[0] {
+	case readCoils, readDiscreteInputs, readHoldingRegisters, readInputRegisters, readWriteRegisters:
+		return true
+	}
+	return false
 }
 
 // rtuPieces frames the answer for a serial line.

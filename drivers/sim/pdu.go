@@ -14,7 +14,7 @@ const (
 	maxPDU = 253
 )
 
-// Function codes that a Bank answers.
+// Function codes that a Bank answers; identify.go has one more.
 const (
 	readCoils              = 1
 	readDiscreteInputs     = 2
@@ -47,8 +47,8 @@ const (
 func (e Exception) pdu(function byte) []byte { return []byte{function | exceptionBit, byte(e)} }
 
 // Respond carries out one request, function code and data without unit id and checksum, and returns the answer in the same
-// form. It depends on nothing but the tables and the request. Function codes 1 to 6, 15, 16, 22 and 23 are
-// answered, all others with exception 1, and a request whose quantity, byte count or length is wrong with exception 3.
+// form. It depends on nothing but the tables and the request. Function codes 1 to 6, 15, 16, 22, 23
+// and 43/14 are answered, all others with exception 1, and a request whose quantity, byte count or length is wrong with exception 3.
 // Only an empty request has no answer (nil). A request that fails changes nothing.
 func (b *Bank) Respond(pdu []byte) []byte {
 	if len(pdu) == 0 {
@@ -85,6 +85,8 @@ func (b *Bank) dispatch(function byte, data []byte) ([]byte, Exception) {
 		return b.maskRegister(data)
 	case readWriteRegisters:
 		return b.readWrite(data)
+	case encapsulated:
+		return identify(data)
 	}
 	return nil, IllegalFunction
 }

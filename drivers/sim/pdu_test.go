@@ -97,7 +97,7 @@ var pduCases = []struct {
 	{"6.17 writes 121 that are not there", "17 0000 0001 0001 0079 F2" + strings.Repeat("00", 242), "97 02"},
 	{"6.17 byte count does not fit", "17 0000 0001 0001 0001 04 00FF", "97 03"},
 	{"6.17 too short", "17 0000 0001 00", "97 03"},
-	{"unknown function", "2B 0E 01 00", "AB 01"},
+	{"unknown function", "14 07 06 0004 0001 0002", "94 01"},
 	{"exception bit in a request", "83 02", "83 01"},
 	{"function 0", "00", "80 01"},
 	{"nothing", "", ""},

@@ -178,7 +178,7 @@ func TestSlaveFrames(t *testing.T) {
 		{"unit that is not there", appendCRC([]byte{9, 3, 0, 0, 0, 2}), nil, LineStats{Frames: 1}},
 		{"wrong CRC", append(slices.Clone(readTwo[:7]), 0), nil, LineStats{BadFrames: 1}},
 		{"noise", []byte{0}, nil, LineStats{BadFrames: 1}},
-		{"unknown function", appendCRC([]byte{7, 0x2B, 14, 1, 0}), appendCRC([]byte{7, 0xAB, 1}), LineStats{Frames: 1}},
+		{"unknown function", appendCRC([]byte{7, 0x14, 7, 6, 0, 4, 0, 1, 0, 2}), appendCRC([]byte{7, 0x94, 1}), LineStats{Frames: 1}},
 		{"no function", appendCRC([]byte{7}), nil, LineStats{BadFrames: 1}},
 	}
 	for _, line := range []Line{tenKilobaud, {}} {

@@ -61,6 +61,11 @@ var faultCases = []struct {
 		[]string{"0010 0000 0007 07 03 04 0102 0304"},
 	},
 	{
+		"long answer", LongAnswer(1),
+		[]string{"07 03 06 0102 0304 0000 crc"},
+		[]string{"0010 0000 0009 07 03 06 0102 0304 0000"},
+	},
+	{
 		"bad CRC", BadCRC(),
 		[]string{"07 03 04 0102 0304 bad"},
 		[]string{"0010 0000 0007 07 03 04 0102 0304"},
@@ -179,6 +184,7 @@ func TestFaultsOnWrites(t *testing.T) {
 		{"no answer, no effect", NoAnswer(), "", 0x0102},
 		{"exception, no effect", ExceptionAnswer(4), "86 04", 0x0102},
 		{"nothing to shorten", ShortAnswer(0), "06 0000 0009", 9},
+		{"nothing to lengthen", LongAnswer(1), "06 0000 0009", 9},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,12 +48,14 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 			Log: log.With("component", "bus", "name", b.Name),
 		},
 	}
+	line := bus.Mode{Baud: b.Baud, DataBits: b.DataBits, Parity: bus.Parity(b.Parity), StopBits: b.StopBits}
 	if b.Transport.Serial() {
-		o.Bus.Port = b.Port
-		o.Bus.Mode = bus.Mode{Baud: b.Baud, DataBits: b.DataBits, Parity: bus.Parity(b.Parity), StopBits: b.StopBits}
-		o.Bus.RS485 = rs485(b.RS485)
+		o.Bus.Port, o.Bus.Mode, o.Bus.RS485 = b.Port, line, rs485(b.RS485)
 	} else {
 		o.Bus.Endpoint, o.Bus.Network = b.Endpoint, network(b.Transport)
+	}
+	if b.Transport.Behind() {
+		o.Line = line
 	}
 	for _, d := range devices {
 		if d.Bus == b.Name {
@@ -67,7 +69,7 @@ func modbusOptions(b config.Bus, devices []config.Device, log *slog.Logger) modb
 func modbusDevice(b config.Bus, d config.Device) modbus.Device {
 	out := modbus.Device{
 		Name: d.Name, Unit: byte(d.UnitID), Interval: d.Interval, Publish: gateway.PublishMode(d.Publish),
-		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap,
+		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap, ReadWrite: d.ReadWrite,
 	}
 	for _, p := range d.Points {
 		out.Points = append(out.Points, modbusPoint(p))

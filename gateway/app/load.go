@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidegate/tidegate/drivers/bus"
 	"github.com/tidegate/tidegate/drivers/modbus"
 	"github.com/tidegate/tidegate/gateway/config"
 )
@@ -52,7 +53,15 @@ func describeLoad(name string, o modbus.Options, d modbus.Demand) string {
 		return fmt.Sprintf("bus %q: its %s requests a second take %s of the time if each is answered within %v", name, perSecond(d.Requests), percent(d.Load), modbus.AssumedResponse)
 	}
 	return fmt.Sprintf("bus %q: its %s requests a second take %s of the time on the wire at %v, and what the devices take to answer comes on top",
-		name, perSecond(d.Requests), percent(d.Load), o.Bus.Mode)
+		name, perSecond(d.Requests), percent(d.Load), wire(&o))
+}
+
+// wire returns how characters travel on the serial line of a bus, which may be behind a device server.
+func wire(o *modbus.Options) *bus.Mode {
+	if o.Bus.Port == "" {
+		return &o.Line
+	}
+	return &o.Bus.Mode
 }
 
 // relief says what would bring the load down, and by how much.
@@ -76,12 +85,13 @@ func relief(o modbus.Options, d modbus.Demand) string {
 
 // faster finds the lowest usual rate that brings the load of a serial line below the high one, or else the fastest.
 func faster(o modbus.Options) (baud int, load float64, ok bool) {
-	now := o.Bus.Mode.Baud
+	line := wire(&o)
+	now := line.Baud
 	for _, baud = range []int{9600, 19200, 38400, 57600, 115200} {
-		if o.Bus.Port == "" || baud <= now {
+		if now == 0 || baud <= now {
 			continue
 		}
-		o.Bus.Mode.Baud = baud
+		line.Baud = baud
 		d, err := modbus.Load(o)
 		if err != nil {
 			return 0, 0, false
@@ -90,7 +100,7 @@ func faster(o modbus.Options) (baud int, load float64, ok bool) {
 			break
 		}
 	}
-	return o.Bus.Mode.Baud, load, ok
+	return line.Baud, load, ok
 }
 
 // without finds what the bounds of the requests cost, when it is worth a word.

@@ -82,6 +82,7 @@ endpoint = "127.0.0.1:502"
 name = "d"
 bus = "b"
 unit_id = 1
+read_write = true
 byte_order = "CDAB"
 [[device.point]]
 name = "plain"
@@ -134,7 +135,11 @@ address = "coil:1"
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := modbusOptions(cfg.Buses[0], cfg.Devices, slog.New(slog.DiscardHandler)).Devices[0].Points
+	device := modbusOptions(cfg.Buses[0], cfg.Devices, slog.New(slog.DiscardHandler)).Devices[0]
+	if !device.ReadWrite {
+		t.Error("read_write is lost")
+	}
+	got := device.Points
 	one, holding := 1, func(n uint16) modbus.Address { return modbus.Address{Table: modbus.Holding, Offset: n} }
 	named := func(name string) gateway.Point { return gateway.Point{Name: name} }
 	want := []modbus.Point{

@@ -25,9 +25,10 @@ func (c *checker) points(path string, d Device) {
 		c.fail(join(path, "byte_order"), d.ByteOrder.String(), "of one register, and a device's order is that of its values of 32 and 64 bits",
 			`write "ABCD", "CDAB", "BADC" or "DCBA"; a point of one register says itself how it lies`)
 	}
-	names := map[string]string{}
+	names, most := map[string]string{}, c.mostRegisters(d)
 	for i, p := range d.Points {
 		where := at(join(path, "point"), i)
+		c.wide(where, p, most)
 		if c.need(where, "name", `add name = "voltage"`) {
 			c.topicName(join(where, "name"), p.Name)
 			c.unique(names, join(where, "name"), p.Name, "this name")
@@ -40,6 +41,30 @@ func (c *checker) points(path string, d Device) {
 			c.form(where, p)
 		}
 	}
+}
+
+// mostRegisters returns what one request to a device may ask for.
+func (c *checker) mostRegisters(d Device) int {
+	for _, b := range c.cfg.Buses {
+		if b.Name == d.Bus && b.MaxRegisters > 0 {
+			return b.MaxRegisters
+		}
+	}
+	return maxReadRegisters
+}
+
+// wide warns of a point that has more registers than a request may ask for. Half of a value and the other half a moment later would be no value, so
+// that it is asked for whole.
+func (c *checker) wide(path string, p Point, most int) {
+	if p.Address.Table.Bits() || p.Words() <= most || p.Words() > maxReadRegisters {
+		return
+	}
+	where := join(path, "type")
+	if c.given(join(path, "length")) {
+		where = join(path, "length")
+	}
+	c.out.warn(where, fmt.Sprintf("the point has %d registers and is asked for whole, although max_registers of its bus is %d", p.Words(), most),
+		"if the device takes no more than that it refuses this: raise max_registers, or read the value in parts")
 }
 
 // form checks what is made of the bits.

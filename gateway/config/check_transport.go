@@ -17,6 +17,9 @@ func serialKeys() []string {
 }
 func networkKeys() []string { return []string{"endpoint", "tls", "idle_close", "max_in_flight"} }
 
+// modeKeys are those that go with a baud.
+func modeKeys() []string { return []string{"data_bits", "parity", "stop_bits"} }
+
 // foreign reports the keys of the other kind of bus.
 func (c *checker) foreign(path string, keys []string, problem, hint string) {
 	for _, key := range keys {
@@ -28,7 +31,11 @@ func (c *checker) foreign(path string, keys []string, problem, hint string) {
 
 // network checks a bus at an endpoint.
 func (c *checker) network(path string, b Bus, owners map[string]string) {
-	c.foreign(path, serialKeys(), fmt.Sprintf("a serial key on %s %v bus", article(b.Transport), b.Transport),
+	keys := serialKeys()
+	if b.Transport.Behind() {
+		keys = c.lineBehind(path, b)
+	}
+	c.foreign(path, keys, fmt.Sprintf("a serial key on %s %v bus", article(b.Transport), b.Transport),
 		`remove it, or say transport = "rtu" if this is a serial line`)
 	within(c, join(path, "idle_close"), b.IdleClose, 0, time.Hour)
 	c.inFlight(path, b)
@@ -45,6 +52,16 @@ func (c *checker) network(path string, b Bus, owners map[string]string) {
 	if c.hostPort(where, b.Endpoint, example, 1) {
 		c.owner(owners, where, strings.ToLower(b.Endpoint), b.Endpoint)
 	}
+}
+
+// lineBehind checks the line behind a serial device server, if the file tells how characters travel there, and returns the keys that are foreign.
+func (c *checker) lineBehind(path string, b Bus) (foreign []string) {
+	if c.given(join(path, "baud")) {
+		c.line(path, b)
+	} else {
+		c.foreign(path, modeKeys(), "without its baud nothing is known of the line behind the device server", "add baud = 9600, or what the line has, or remove it")
+	}
+	return slices.DeleteFunc(serialKeys(), func(key string) bool { return key == "baud" || slices.Contains(modeKeys(), key) })
 }
 
 // article returns what comes before the name of a transport.
@@ -122,7 +139,7 @@ func (c *checker) line(path string, b Bus) {
 		c.out.warn(baud, fmt.Sprintf("baud %d: not a usual rate, and many adapters then use another one", b.Baud), "9600, 19200, 38400 and 115200 are common")
 	}
 	switch {
-	case b.Transport == TransportASCII:
+	case b.Transport.ASCII():
 		within(c, join(path, "data_bits"), b.DataBits, 7, 8)
 	case b.DataBits != 8:
 		c.fail(join(path, "data_bits"), b.DataBits, "rtu sends whole bytes", "write data_bits = 8, or leave the key out")

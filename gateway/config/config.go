@@ -141,7 +141,8 @@ type Bus struct {
 	Endpoint string `toml:"endpoint"`
 	TLS      BusTLS `toml:"tls"`
 
-	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it.
+	// Port is the device node of a serial bus; Baud, DataBits, Parity and StopBits belong to it. Of a line behind a serial device server they are
+	// what the plan of the requests goes by; a Baud of 0 then means that the file does not say.
 	Port     string `toml:"port"`
 	Baud     int    `toml:"baud"`
 	DataBits int    `toml:"data_bits"`
@@ -204,8 +205,10 @@ type Device struct {
 	// UnitID is 1 to 247 on a serial line, behind a device server too, and 0 to 255 on tcp, udp and tls.
 	UnitID int `toml:"unit_id"`
 	// Gap is a silence before requests to this device, when longer than that of its bus.
-	Gap      time.Duration `toml:"gap"`
-	Interval time.Duration `toml:"interval"`
+	Gap time.Duration `toml:"gap"`
+	// ReadWrite says that the device takes function 23, so that registers are written and read back in one request.
+	ReadWrite bool          `toml:"read_write"`
+	Interval  time.Duration `toml:"interval"`
 	// ByteOrder is what the points of 32 and 64 bits use that do not say it themselves.
 	ByteOrder ByteOrder `toml:"byte_order"`
 	Publish   Publish   `toml:"publish"`

@@ -91,8 +91,12 @@ func (c *Config) inherit() {
 		c.inheritListener(at("broker.listener", i), &c.Broker.Listeners[i])
 	}
 	for i := range c.Buses {
-		if b := &c.Buses[i]; b.Transport == TransportASCII && !c.src.has(at("bus", i)+".data_bits") {
+		b, path := &c.Buses[i], at("bus", i)
+		if b.Transport.ASCII() && !c.src.has(path+".data_bits") {
 			b.DataBits = 7 // Modbus over Serial Line V1.02, 2.5.2
+		}
+		if b.Transport.Behind() && !c.src.has(path+".baud") {
+			b.Baud = 0
 		}
 	}
 	for i := range c.Upstreams {

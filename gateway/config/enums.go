@@ -125,6 +125,14 @@ func (t Transport) Tagged() bool {
 	return t == TransportTCP || t == TransportUDP || t == TransportTLS
 }
 
+// ASCII tells whether frames are those of Modbus ASCII, whose characters usually have 7 bits.
+func (t Transport) ASCII() bool { return t == TransportASCII || t == TransportASCIIOverTCP }
+
+// Behind tells whether there is a serial line behind a device server.
+func (t Transport) Behind() bool {
+	return t == TransportRTUOverTCP || t == TransportASCIIOverTCP
+}
+
 // RS485Mode says who switches the transmitter of an RS-485 line.
 type RS485Mode uint8
 

@@ -116,6 +116,7 @@ name = "d"
 bus = "net"
 unit_id = 0
 interval = "100ms"
+read_write = true
 byte_order = "CDAB"
 publish = "both"
 [[device.point]]
@@ -212,7 +213,7 @@ type = "bool"
 		},
 		Devices: []Device{
 			{
-				Name: "d", Bus: "net", Interval: 100 * time.Millisecond, ByteOrder: OrderCDAB, Publish: PublishBoth,
+				Name: "d", Bus: "net", Interval: 100 * time.Millisecond, ReadWrite: true, ByteOrder: OrderCDAB, Publish: PublishBoth,
 				Points: []Point{
 					{
 						Name: "a", Address: Address{TableHolding, 10}, Type: TypeFloat32, ByteOrder: OrderCDAB, Scale: 2, Offset: -0.5,

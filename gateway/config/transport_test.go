@@ -45,6 +45,8 @@ endpoint = "10.0.0.6:4001"
 name = "old"
 transport = "ascii-over-tcp"
 endpoint = "10.0.0.7:4001"
+baud = 19200
+parity = "even"
 
 [[device]]
 name = "d"
@@ -68,5 +70,8 @@ gap = "30ms"
 	}
 	if b[4].Transport != TransportRTUOverTCP || b[5].Transport != TransportASCIIOverTCP || cfg.Devices[0].Gap != 30*time.Millisecond {
 		t.Errorf("device servers: %+v, %+v, %+v", b[4], b[5], cfg.Devices[0])
+	}
+	if b[4].Baud != 0 || b[5].Baud != 19200 || b[5].DataBits != 7 || b[5].Parity != ParityEven {
+		t.Errorf("lines behind device servers: %+v, %+v", b[4], b[5])
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -36,10 +39,7 @@ func fit(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
 	case gateway.KindBool:
 		return fitBool(v)
 	case gateway.KindString:
-		if v.Kind() != gateway.KindString {
-			return gateway.Value{}, fmt.Errorf("%s is not text", v)
-		}
-		return v, nil
+		return fitText(p, v)
 	case gateway.KindBytes:
 		return fitBytes(v)
 	case gateway.KindNone:
@@ -58,6 +58,32 @@ func fitBool(v gateway.Value) (gateway.Value, error) {
 		return gateway.Bool(false), nil
 	}
 	return gateway.Value{}, fmt.Errorf("%s is not true or false", v)
+}
+
+// fitText takes the number of a name too. It stays a number: of several with the same name the command has chosen one.
+func fitText(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
+	text := v.Kind() == gateway.KindString
+	switch {
+	case p.Names == nil && text:
+		return v, nil
+	case p.Names == nil:
+		return gateway.Value{}, fmt.Errorf("%s is not text", v)
+	}
+	for n, name := range p.Names {
+		if text && v.Text() == name || !text && v == gateway.Int(n) {
+			return v, nil
+		}
+	}
+	return gateway.Value{}, fmt.Errorf("%.60s is none of %s", v, names(p.Names))
+}
+
+// names lists names with their numbers.
+func names(of map[int64]string) string {
+	var list []string
+	for _, n := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, fmt.Sprintf("%s (%d)", of[n], n))
+	}
+	return strings.Join(list, ", ")
 }
 
 func fitBytes(v gateway.Value) (gateway.Value, error) {

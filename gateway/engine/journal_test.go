@@ -211,6 +211,7 @@ func TestEntriesThatAreNoCommands(t *testing.T) {
 func TestFit(t *testing.T) {
 	kind := func(k gateway.Kind) gateway.Point { return gateway.Point{Kind: k} }
 	limited := gateway.Point{Kind: gateway.KindInt, Min: -5, Max: 5}
+	named := gateway.Point{Kind: gateway.KindString, Names: map[int64]string{-1: "fault", 0: "off", 1: "auto", 7: "auto"}}
 	for _, c := range []struct {
 		point gateway.Point
 		value gateway.Value
@@ -238,6 +239,12 @@ func TestFit(t *testing.T) {
 		{kind(gateway.KindFloat64), gateway.Int(-7), gateway.Float64(-7), ""},
 		{kind(gateway.KindString), gateway.String("x"), gateway.String("x"), ""},
 		{kind(gateway.KindString), gateway.Int(1), gateway.Value{}, "1 is not text"},
+		{named, gateway.String("auto"), gateway.String("auto"), ""},
+		{named, gateway.Int(-1), gateway.Int(-1), ""},
+		{named, gateway.Int(2), gateway.Value{}, "2 is none of fault (-1), off (0), auto (1), auto (7)"},
+		{named, gateway.String("1"), gateway.Value{}, "1 is none of fault (-1), off (0), auto (1), auto (7)"},
+		{named, gateway.Bool(true), gateway.Value{}, "true is none of fault (-1), off (0), auto (1), auto (7)"},
+		{named, gateway.Float64(1.5), gateway.Value{}, "1.5 is none of fault (-1), off (0), auto (1), auto (7)"},
 		{kind(gateway.KindBytes), gateway.String("AQI="), gateway.Bytes([]byte{1, 2}), ""},
 		{kind(gateway.KindBytes), gateway.String("?"), gateway.Value{}, "it is not base64 text"},
 		{kind(gateway.KindBytes), gateway.Int(1), gateway.Value{}, "it is not base64 text"},
