@@ -164,6 +164,7 @@ func (a *App) openEngine() error {
 		Journal:     inbox{a.store.Inbox()},
 		Topics:      a.topics,
 		Buses:       buses,
+		Alarm:       engine.KernelAlarm,
 		ClockSynced: clockSynced,
 		Logger:      a.log.With("component", "engine"),
 	})

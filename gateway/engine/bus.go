@@ -38,6 +38,7 @@ type bus struct {
 	current  *poll         // under way between two of its steps; nil when there is none
 	pause    time.Duration // after the last panic; 0 after a clean conversation
 	resume   time.Time     // no conversation before that
+	alarm    Alarm         // rung when there is something to look for before the next poll is due
 
 	counters counters
 }
@@ -49,7 +50,7 @@ func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
 		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
-		orders: make(chan *order, 1),
+		orders: make(chan *order, 1), alarm: o.Alarm(),
 	}
 	for i, cfg := range cfg.Driver.Devices() {
 		if err := cfg.check(); err != nil {
@@ -79,6 +80,7 @@ func (b *bus) newSchedule() *schedule {
 // late allows: nobody could tell afterwards whether it had been.
 func (b *bus) run(ctx, late context.Context) {
 	defer b.close()
+	defer context.AfterFunc(ctx, b.alarm.Ring)()
 	b.schedule = b.newSchedule()
 	for ctx.Err() == nil {
 		if rest := b.resume.Sub(b.now()); rest > 0 {
@@ -109,28 +111,21 @@ func (b *bus) turn(ctx, late context.Context) {
 	now := b.now()
 	slot, ok, wake := b.schedule.next(now)
 	if !ok {
-		b.idle(ctx, late, wake)
+		b.idle(wake)
 		return
 	}
 	s := b.slots[slot]
 	b.current = b.begin(s.device, b.devices[s.device].groups[s.group:s.group+1], now)
 }
 
-// idle waits for the next poll that is due or the next command.
-func (b *bus) idle(ctx, late context.Context, wake time.Time) {
-	var due <-chan time.Time // nil for a bus without devices
-	if !wake.IsZero() {
-		t := time.NewTimer(wake.Sub(b.now()))
-		defer t.Stop()
-		due = t.C
+// idle waits for the next poll that is due, or until the alarm is rung: for a command, or because the engine stops.
+func (b *bus) idle(wake time.Time) {
+	if wake.IsZero() { // a bus without devices
+		b.alarm.Wait(-1)
+		return
 	}
-	select {
-	case <-ctx.Done():
-	case <-due:
-	case o, ok := <-b.orders:
-		if ok {
-			b.carryOut(ctx, late, o)
-		}
+	if d := wake.Sub(b.now()); d > 0 {
+		b.alarm.Wait(d)
 	}
 }
 
