@@ -53,7 +53,7 @@ func (c *conn) readLazily() (int, error) {
 // readOnce reads what the descriptor has. It returns false, which means to its caller: wait until there is more.
 func (s *socket) readOnce(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), s.in.space())
+		n, err := readNow(fd, s.in.space())
 		switch err {
 		case syscall.EINTR:
 			continue
@@ -83,7 +83,7 @@ type writeOnce struct {
 // try writes to the descriptor what it takes at once. It returns true, which means to its caller: do not wait.
 func (a *writeOnce) try(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), a.b)
+		n, err := writeNow(fd, a.b)
 		if err != syscall.EINTR {
 			a.n = max(n, 0)
 			return true

@@ -75,6 +75,10 @@ func after(n int, done func(error)) func(error) {
 	}
 }
 
+// maxBusDirect is to how many subscribers the goroutine of a bus writes a batch itself: for so few, waking their writers would take more time than
+// writing. A bus has more to do than to write to many.
+const maxBusDirect = 4
+
 // publishBatch commits a batch, which stamps it, and then spreads the messages that it becomes. In between no subscription changes.
 func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done func(error)) {
 	var k sink
@@ -98,7 +102,7 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 		k.spread(r, msg)
 	}
 	b.routing.RUnlock()
-	k.flush(b, false)
+	k.flush(b, len(k.wakes) <= maxBusDirect)
 	if !waits && done != nil {
 		done(nil)
 	}

@@ -51,8 +51,12 @@ func connReason(err error) error {
 	return err
 }
 
-// tcpLink is a TCP connection.
-type tcpLink struct{ conn net.Conn }
+// tcpLink is a network connection.
+type tcpLink struct {
+	conn net.Conn
+	sock *socket // of a bare TCP connection; else nil
+	look [1]byte // for standing
+}
 
 // past is a deadline that lets a blocked read return.
 var past = time.Unix(1, 0)
@@ -69,16 +73,29 @@ func (l *tcpLink) read(ctx context.Context, p []byte, deadline time.Time) (int, 
 		return 0, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) })
-	n, err := conn.Read(p)
+	n, err := l.wait(p)
 	if !stop() {
 		return 0, ctx.Err()
 	}
 	return n, connReason(err)
 }
 
+// wait waits for at least one byte, until the deadline of the connection.
+func (l *tcpLink) wait(p []byte) (int, error) {
+	if l.sock != nil {
+		return l.sock.read(p)
+	}
+	return l.conn.Read(p)
+}
+
 func (l *tcpLink) write(p []byte, deadline time.Time) error {
 	if l.conn == nil {
 		return errClosed
+	}
+	if l.sock != nil {
+		if p = p[l.sock.write(p):]; len(p) == 0 {
+			return nil
+		}
 	}
 	if err := l.conn.SetWriteDeadline(deadline); err != nil {
 		return err
@@ -98,6 +115,10 @@ func (l *tcpLink) standing() bool {
 	if l.conn == nil {
 		return false
 	}
+	if l.sock != nil {
+		_, err := l.sock.take(l.look[:], syscall.MSG_PEEK)
+		return err == nil || errors.Is(err, syscall.EAGAIN)
+	}
 	waiting, up := 0, true
 	if err := l.control(func(fd uintptr) { waiting, up = peek(int(fd)) }); err != nil {
 		return false
@@ -110,6 +131,12 @@ func (l *tcpLink) standing() bool {
 
 // take returns what has arrived without waiting for more. A net.Conn with a deadline in the past would not look.
 func (l *tcpLink) take(p []byte) (n int, err error) {
+	if l.sock != nil {
+		if n, err = l.sock.take(p, 0); errors.Is(err, syscall.EAGAIN) {
+			err = errTimeout
+		}
+		return n, connReason(err)
+	}
 	err = syscall.EAGAIN
 	cerr := l.control(func(fd uintptr) { n, _, err = syscall.Recvfrom(int(fd), p, syscall.MSG_DONTWAIT) })
 	switch {

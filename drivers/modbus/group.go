@@ -15,9 +15,12 @@ const (
 	longestRefusal = 24 * time.Hour
 )
 
-// comparePlans is how often a plan is compared with the one for the answer times of late: on a fast network those change all the time, and
-// planning takes longer than a request.
-const comparePlans = 10 * time.Second
+// How often a plan is compared with the one for the answer times of late: on a fast network those change all the time, and planning takes
+// longer than a request. The pause is doubled each time that the plan stays as it is.
+const (
+	comparePlans  = 10 * time.Second
+	longestReview = 5 * time.Minute
+)
 
 // group is the points of a device that are read together, and how.
 type group struct {
@@ -25,8 +28,9 @@ type group struct {
 	points   []int    // indices into the device's points
 	blocks   []*block // in the order of asking
 	planned  bool
-	cost     cost      // that blocks were planned with, or compared with last
-	compared time.Time // when that was
+	cost     cost          // that blocks were planned with, or compared with last
+	compared time.Time     // when that was
+	review   time.Duration // until they are compared again
 
 	refused map[int]refusal // by point
 	apart   map[int]int     // see planner
@@ -86,13 +90,14 @@ func (g *group) retry(now time.Time) {
 // planFor brings the blocks up to what is known: of the cost of requests, and of what the device refuses.
 func (g *group) planFor(p planner) {
 	now, fresh := time.Now(), g.planned && !g.learned
-	if fresh && (now.Sub(g.compared) < comparePlans || p.cost.near(g.cost)) {
+	if fresh && (now.Sub(g.compared) < g.review || p.cost.near(g.cost)) {
 		return
 	}
 	p.without = func(i int) bool { _, refused := g.refused[i]; return refused }
 	p.apart = g.apart
+	g.review = min(max(2*g.review, comparePlans), longestReview)
 	if better := p.plan(g.points); !fresh || p.cost.pays(g.blocks, better) {
-		g.blocks = better
+		g.blocks, g.review = better, comparePlans
 	}
 	g.cost, g.compared, g.planned, g.learned = p.cost, now, true, false
 }

@@ -90,6 +90,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	a.opts.Config.Forget()
 	return a, nil
 }
 
@@ -174,6 +175,7 @@ func (a *App) openEngine() error {
 		Journal:     inbox{a.store.Inbox()},
 		Topics:      a.topics,
 		Buses:       buses,
+		Alarm:       engine.KernelAlarm,
 		ClockSynced: clockSynced,
 		Observer:    a.observer(),
 		Logger:      a.log.With("component", "engine"),
@@ -318,6 +320,7 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 		l.start(ctx, "modbus server "+a.opts.Config.ModbusServers[i].Name, stopModbusServer, s.Run)
 	}
 	l.start(ctx, "status", stopStatus, a.runStatus)
+	l.start(ctx, "memory", stopStatus, a.giveBack)
 	l.start(ctx, "control socket", stopHTTP, func(ctx context.Context) error {
 		return a.control.server.Serve(ctx, a.control.Listener)
 	})

@@ -69,6 +69,10 @@ func (c *Config) Pos(path string) Position {
 	return c.src.position(e.value.start)
 }
 
+// Forget gives up the memory that tells where each value stands, for a program that has found what it looked for: it is more than the values
+// take. Pos and Error answer as before, and take longer. Nobody else uses c meanwhile.
+func (c *Config) Forget() { c.src.idx = index{} }
+
 // Error returns an error about the value at path in the form of this package's own errors, for what only
 // another package can find out. The message says what is wrong, the hint what to do.
 func (c *Config) Error(path, message, hint string) Diagnostic {

@@ -24,17 +24,27 @@ type source struct {
 
 // has tells whether the file gives a value for the path.
 func (s *source) has(path string) bool {
-	_, ok := s.idx.entries[path]
+	_, ok := s.entries()[path]
 	return ok
+}
+
+// entries returns where the keys stand. Once they were forgotten they are looked for again, each time.
+func (s *source) entries() map[string]entry {
+	if s.idx.entries != nil {
+		return s.idx.entries
+	}
+	idx, _, _ := scan(s.data) // the text was parsed before
+	return idx.entries
 }
 
 // find returns the entry of the path or of the nearest table around it that the file contains. A path that takes
 // its default has no place of its own.
 func (s *source) find(path string) (e entry, exact bool) {
-	e, exact = s.idx.entries[path]
+	entries := s.entries()
+	e, exact = entries[path]
 	for found := exact; !found && path != ""; {
 		path = parent(path)
-		e, found = s.idx.entries[path]
+		e, found = entries[path]
 	}
 	return e, exact
 }

@@ -39,6 +39,7 @@ type bus struct {
 	current  *poll         // under way between two of its steps; nil when there is none
 	pause    time.Duration // after the last panic; 0 after a clean conversation
 	resume   time.Time     // no conversation before that
+	alarm    Alarm         // rung when there is something to look for before the next poll is due
 
 	passages *passages // of other masters
 	counters counters
@@ -48,8 +49,9 @@ func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
 		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, observer: o.Observer, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
-		orders: make(chan *order, 1), passages: newPassages(),
+		orders: make(chan *order, 1), alarm: o.Alarm(),
 	}
+	b.passages = newPassages(b.alarm.Ring)
 	for i, cfg := range cfg.Driver.Devices() {
 		if err := cfg.check(); err != nil {
 			return nil, err
@@ -79,6 +81,7 @@ func (b *bus) newSchedule() *schedule {
 func (b *bus) run(ctx, late context.Context) {
 	defer b.close()
 	defer b.passages.end()
+	defer context.AfterFunc(ctx, b.alarm.Ring)()
 	b.schedule = b.newSchedule()
 	for ctx.Err() == nil {
 		if rest := b.resume.Sub(b.now()); rest > 0 {
@@ -116,26 +119,18 @@ func (b *bus) turn(ctx, late context.Context) {
 		s := b.slots[slot]
 		b.current = b.begin(s.Device, b.devices[s.Device].groups[s.Group:s.Group+1], now)
 	default:
-		b.idle(ctx, late, wake)
+		b.idle(wake)
 	}
 }
 
-// idle waits for the next poll that is due, the next command or the next request of another master.
-func (b *bus) idle(ctx, late context.Context, wake time.Time) {
-	var due <-chan time.Time // nil for a bus without devices
-	if !wake.IsZero() {
-		t := time.NewTimer(wake.Sub(b.now()))
-		defer t.Stop()
-		due = t.C
+// idle waits for the next poll that is due, or until the alarm is rung: for a command or a request of another master, or because the engine stops.
+func (b *bus) idle(wake time.Time) {
+	if wake.IsZero() { // a bus without devices
+		b.alarm.Wait(-1)
+		return
 	}
-	select {
-	case <-ctx.Done():
-	case <-due:
-	case <-b.passages.arrived:
-	case o, ok := <-b.orders:
-		if ok {
-			b.carryOut(ctx, late, o)
-		}
+	if d := wake.Sub(b.now()); d > 0 {
+		b.alarm.Wait(d)
 	}
 }
 

@@ -19,6 +19,8 @@ type Options struct {
 	Buses     []Bus
 	Logger    *slog.Logger     // nil: logs nothing
 	Now       func() time.Time // nil: time.Now
+	// Alarm makes what a bus waits on. nil: an Alarm on Go's timers; KernelAlarm costs less.
+	Alarm func() Alarm
 	// ClockSynced says whether the clock is right, which "expires" of a command needs. nil: it never is.
 	ClockSynced func() bool
 	Observer    Observer // nil: nobody
@@ -91,6 +93,9 @@ func (o *Options) complete() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Alarm == nil {
+		o.Alarm = newTimerAlarm
+	}
 	if o.ClockSynced == nil {
 		o.ClockSynced = func() bool { return false }
 	}
@@ -121,7 +126,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Wait()
 	close(ended)
 	grace.Wait()
-	return nil
+	return e.closeAlarms()
+}
+
+func (e *Engine) closeAlarms() error {
+	var errs []error
+	for _, b := range e.buses {
+		errs = append(errs, b.alarm.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Stats returns a snapshot of each bus, in the order of the options. It may be called at any time.

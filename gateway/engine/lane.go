@@ -58,6 +58,7 @@ func (l *lane) take(ctx, late context.Context, o *order) {
 		}
 	}
 	l.bus.orders <- o // has room: the order before it has been answered
+	l.bus.alarm.Ring()
 	if out := <-o.done; out.state != "" {
 		l.answers.settle(late, o.pos, &o.cmd, out)
 	}

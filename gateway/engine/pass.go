@@ -59,6 +59,7 @@ type passed struct {
 // passages are the requests of other masters that wait for a bus. Clients take turns, however much each of them asks for.
 type passages struct {
 	arrived chan struct{} // holds a token when there may be something new
+	ring    func()        // wakes the bus
 
 	mu      sync.Mutex
 	waiting []*passage
@@ -72,8 +73,8 @@ type passages struct {
 	carried, refused atomic.Uint64
 }
 
-func newPassages() *passages {
-	return &passages{arrived: make(chan struct{}, 1), hurried: make(map[int]time.Time)}
+func newPassages(ring func()) *passages {
+	return &passages{arrived: make(chan struct{}, 1), ring: ring, hurried: make(map[int]time.Time)}
 }
 
 // Pass carries out a request that a client, another master, has for a unit of a bus, at the next frame boundary that is its turn: commands
@@ -133,6 +134,7 @@ func (q *passages) join(p *passage) error {
 	case q.arrived <- struct{}{}:
 	default: // a token is there
 	}
+	q.ring()
 	return nil
 }
 
