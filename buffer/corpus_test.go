@@ -41,7 +41,7 @@ func corpus(t *testing.T, pageSize int64) (path string) {
 		gateway.PutSubscription{Queue: s, Subscription: gateway.Subscription{Filter: "plant/#", QoS: 2}},
 		gateway.PutInbound{Queue: s, PacketID: 7},
 		gateway.PutRetained{Message: message("plant/large", strings.Repeat("r", 12<<10))},
-		gateway.PutWill{ClientID: "s", Message: message("plant/w", "will"), Delay: time.Minute, Due: time.UnixMilli(4)},
+		gateway.PutWill{ClientID: "s", User: "u", Message: message("plant/w", "will"), Delay: time.Minute, Due: time.UnixMilli(4)},
 	)
 	for i := range 100 {
 		r.ops(gateway.PutRetained{Message: message(fmt.Sprintf("plant/retained/%d", i), strings.Repeat("r", 100))})
@@ -312,7 +312,7 @@ func wantCorpusState(t *testing.T, r *rig) {
 	if err != nil || len(got.Sessions) != 1 || len(got.Retained) != 101 || len(got.Wills) != 1 {
 		t.Fatalf("recovered %d sessions, %d retained messages, %d wills, %v", len(got.Sessions), len(got.Retained), len(got.Wills), err)
 	}
-	if w := got.Wills[0]; w.ClientID != "s" || w.Delay != time.Minute || !w.Due.Equal(time.UnixMilli(4)) {
+	if w := got.Wills[0]; w.ClientID != "s" || w.User != "u" || w.Delay != time.Minute || !w.Due.Equal(time.UnixMilli(4)) {
 		t.Errorf("will %+v", w)
 	}
 	s := got.Sessions[0]

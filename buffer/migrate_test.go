@@ -59,7 +59,7 @@ func fillFixture(r *rig) {
 		gateway.PutSubscription{Queue: s, Subscription: gateway.Subscription{Filter: "plant/#", QoS: 1}},
 		gateway.PutInbound{Queue: s, PacketID: 7}, gateway.PutReceived{Queue: s, Pos: 1},
 		gateway.PutRetained{Message: message("plant/r", "retained")},
-		gateway.PutWill{ClientID: "s", Message: message("plant/w", "will"), Delay: time.Minute, Due: time.UnixMilli(4)},
+		gateway.PutWill{ClientID: "s", User: "u", Message: message("plant/w", "will"), Delay: time.Minute, Due: time.UnixMilli(4)},
 	)
 	gap := r.gapRecord(5, gateway.Gap{Queue: "upstream/cloud", From: 5, To: 5, Count: 1, Reason: "size"})
 	ctx := r.t.Context()
@@ -112,7 +112,7 @@ func wantFixture(r *rig, version int) {
 		len(state.Subscriptions) != 1 || state.Inbound[0] != 7 || state.Received[0] != 1 {
 		t.Errorf("session %+v", state)
 	}
-	will := gateway.PutWill{ClientID: "s", Message: message("plant/w", "will")}
+	will := gateway.PutWill{ClientID: "s", User: "u", Message: message("plant/w", "will")} // before schema 3 its session tells the user
 	if version >= 2 { // there was no delay before
 		will.Delay, will.Due = time.Minute, time.UnixMilli(4).UTC()
 	}

@@ -30,8 +30,8 @@ func (a *applier) applyOp(op gateway.Op) error {
 	case gateway.PutRetained:
 		return a.putRetained(op)
 	case gateway.PutWill:
-		return a.exec(`INSERT OR REPLACE INTO will(client_id, body, delay, due) VALUES(?, ?, ?, ?)`,
-			op.ClientID, encodeMessage(op.Message, a.now()), int64(op.Delay), unixNano(op.Due))
+		return a.exec(`INSERT OR REPLACE INTO will(client_id, body, delay, due, user) VALUES(?, ?, ?, ?, ?)`,
+			op.ClientID, encodeMessage(op.Message, a.now()), int64(op.Delay), unixNano(op.Due), op.User)
 	case gateway.DropWill:
 		return a.exec(`DELETE FROM will WHERE client_id = ?`, op.ClientID)
 	default:

@@ -123,11 +123,11 @@ func (r *recovery) retained() error {
 }
 
 func (r *recovery) wills() error {
-	return r.each(`SELECT client_id, body, delay, due FROM will ORDER BY client_id`, func(rows *sql.Rows) error {
+	return r.each(`SELECT client_id, body, delay, due, user FROM will ORDER BY client_id`, func(rows *sql.Rows) error {
 		var w gateway.PutWill
 		var body sql.RawBytes
 		var due sql.NullInt64
-		if err := rows.Scan(&w.ClientID, &body, &w.Delay, &due); err != nil {
+		if err := rows.Scan(&w.ClientID, &body, &w.Delay, &due, &w.User); err != nil {
 			return err
 		}
 		if due.Valid {

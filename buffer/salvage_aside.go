@@ -250,7 +250,7 @@ func (c *conn) putBroken(b *broken) error {
 		put.row(`INSERT OR IGNORE INTO retained(topic, body) VALUES(?, ?)`, topic, body)
 	}
 	for client, w := range b.wills {
-		put.row(`INSERT OR IGNORE INTO will(client_id, body, delay, due) VALUES(?, ?, ?, ?)`, client, w.body, w.delay, w.due)
+		put.row(`INSERT OR IGNORE INTO will(client_id, body, delay, due, user) VALUES(?, ?, ?, ?, ?)`, client, w.body, w.delay, w.due, w.user)
 	}
 	for _, r := range b.commands {
 		put.row(`INSERT OR IGNORE INTO command(n, id, result, time) VALUES(?, ?, ?, ?)`, put.key(r.key, r, 4)...)

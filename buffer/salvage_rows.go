@@ -162,6 +162,7 @@ type brokenWill struct {
 	body  []byte
 	delay int64
 	due   any
+	user  string
 }
 
 type subscriptionKey struct {
@@ -277,7 +278,7 @@ func (b *broken) hint(id gateway.QueueID, name string) {
 }
 
 // takeMessage keeps a retained message, which is stored by its topic, or a will, which is not. From schema 2 on wills have two columns
-// more, but for those that were there before.
+// more, and from schema 3 on the user, but for those that were there before.
 func (b *broken) takeMessage(r row) {
 	name, body := r.text(0), r.columns[1].value
 	rec, err := payload.ParseRecord(body)
@@ -291,6 +292,9 @@ func (b *broken) takeMessage(r row) {
 		w := brokenWill{body: bytes.Clone(body), delay: r.columns[2].n}
 		if r.columns[3].kind == isNumber {
 			w.due = r.columns[3].n
+		}
+		if len(r.columns) >= 5 {
+			w.user = r.text(4)
 		}
 		b.wills[name] = w
 	case m.Topic == name:

@@ -38,7 +38,7 @@ func TestRecoverReturnsTheBrokersState(t *testing.T) {
 			gateway.PutReceived{Queue: a, Pos: 2}, gateway.PutReceived{Queue: a, Pos: 1}, gateway.PutReceived{Queue: a, Pos: 3},
 			gateway.PutRetained{Message: message("t/1", "old")}, gateway.PutRetained{Message: message("t/1", "new"), Time: ended},
 			gateway.PutRetained{Message: message("t/2", "removed")}, gateway.PutRetained{Message: message("t/2", "")},
-			gateway.PutWill{ClientID: "a", Message: will}, gateway.PutWill{ClientID: "b", Message: will}, gateway.DropWill{ClientID: "b"},
+			gateway.PutWill{ClientID: "a", User: "me", Message: will}, gateway.PutWill{ClientID: "b", Message: will}, gateway.DropWill{ClientID: "b"},
 			gateway.PutWill{ClientID: "c", Message: will}, gateway.PutWill{ClientID: "c", Message: will, Delay: time.Minute, Due: ended},
 			gateway.DropSession{Queue: gone},
 		)
@@ -59,7 +59,7 @@ func TestRecoverReturnsTheBrokersState(t *testing.T) {
 			},
 			Retained: []gateway.PutRetained{{Message: message("t/1", "new"), Time: ended}},
 			Wills: []gateway.PutWill{
-				{ClientID: "a", Message: will}, {ClientID: "c", Message: will, Delay: time.Minute, Due: ended},
+				{ClientID: "a", User: "me", Message: will}, {ClientID: "c", Message: will, Delay: time.Minute, Due: ended},
 			},
 		}
 		k := c.crash()

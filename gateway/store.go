@@ -90,6 +90,7 @@ type PutRetained struct {
 // PutWill keeps the will of a connection, so that it can be published after a crash.
 type PutWill struct {
 	ClientID string
+	User     string // by whose rights it is published; "" for anonymous clients
 	Message  *Message
 	Delay    time.Duration // between the end of the connection and its publication (MQTT 5, 3.1.3.2.2)
 	Due      time.Time     // when it is to be published; zero while connected

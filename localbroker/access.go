@@ -119,30 +119,15 @@ func (c *conn) maySubscribe(filter string) bool {
 	return c.b.rights(c.session).MaySubscribe(filter)
 }
 
-// mayWill tells whether a will may be published by the rights of now. A session that is not known any more ended in a crash: its will was
-// stored because it was allowed.
-func (b *Broker) mayWill(clientID, topic string) bool {
-	b.mu.Lock()
-	s := b.clients[clientID].latest()
-	b.mu.Unlock()
-	if s == nil || b.rights(s).MayPublish(topic) {
+// mayWill tells whether a will may be published by the rights that its user has now, and forgets it if not.
+func (b *Broker) mayWill(w *gateway.PutWill) bool {
+	if b.opts.Access == nil || b.opts.Access.Rights(w.User, w.ClientID).MayPublish(w.Message.Topic) {
 		return true
 	}
 	b.stats.denied.Add(1)
-	b.log.Warn("will dropped: the client may not publish to its topic", "client", clientID, "user", s.user, "topic", topic)
-	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropWill{ClientID: clientID}}}, nil)
+	b.log.Warn("will dropped: the client may not publish to its topic", "client", w.ClientID, "user", w.User, "topic", w.Message.Topic)
+	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropWill{ClientID: w.ClientID}}}, nil)
 	return false
-}
-
-// latest returns the session of a client, online or not; nil when there is none.
-func (cl *client) latest() *session {
-	if cl == nil {
-		return nil
-	}
-	if cl.online != nil {
-		return cl.online
-	}
-	return cl.session
 }
 
 // Reauthorize lets new rules take effect: those of Options.Access, and users that have gone or have new passwords, if Options.Auth is a

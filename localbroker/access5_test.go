@@ -35,13 +35,13 @@ func TestMQTT5Denials(t *testing.T) {
 			p> 30 * 00 03 'b/x' 00 'n'
 			p~
 			p> 33 * 00 03 'b/x' 00 01 00 'n'
-			p< 40 03 00 01 87
+			p< 40 04 00 01 87 00
 			p> 32 * 00 03 'a/x' 00 02 00 'y'
 			p< 40 02 00 02
 			s< 32 * 00 03 'a/x' 00 01 00 'y'`},
 		{clause: "MQTT-4.3.3-8", name: "denied QoS 2 ends with PUBREC", adjust: guarded, steps: two + `
 			p> 34 * 00 03 'b/x' 00 01 00 'n'
-			p< 50 03 00 01 87
+			p< 50 04 00 01 87 00
 			p> 34 * 00 03 'a/x' 00 01 00 'y'
 			p< 50 02 00 01
 			p> 62 02 00 01

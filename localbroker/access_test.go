@@ -221,7 +221,7 @@ func TestWillNeedsTheRightOfItsTime(t *testing.T) {
 
 func TestWillOfACrashNeedsTheRight(t *testing.T) {
 	r, h := startHouse(t)
-	for topic, clean := range map[string]bool{"b/1": false, "b/2": true, "a/denied": false, "a/denied too": true} {
+	for topic, clean := range map[string]bool{"b/1": false, "b/2": true, "b/3": true, "a/denied": false, "a/denied too": true} {
 		p := packet.Connect{ClientID: topic, CleanStart: clean, Will: &packet.Will{Topic: topic, Payload: []byte("gone"), Retain: true}}
 		r.login("bob", "bob's", p).expect("20 02 00 00")
 	}
@@ -232,7 +232,9 @@ func TestWillOfACrashNeedsTheRight(t *testing.T) {
 	ann.subscribe("#", 0)
 	ann.expectPublish("b/2", "gone", 0, 0, true, false)
 	ann.nothing()
-	r.log.await(t, "will dropped", "b/1")
+	for _, topic := range []string{"b/1", "b/3", "a/denied", "a/denied too"} {
+		r.log.await(t, "will dropped", "user=bob", topic)
+	}
 }
 
 func TestReauthorizeCutsThoseWithoutRightsAndNobodyElse(t *testing.T) {

@@ -20,7 +20,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c> CONNECT
 			c< CONNACK
 			c> CONNECT
-			c< e0 01 82
+			c< e0 02 82 00
 			c!`},
 		{clause: "MQTT-3.1.2-1", name: "another protocol name is no MQTT", steps: `
 			c> 10 * 00 04 'MQTX' 05 02 00 00 00 | 00 01 'c'
@@ -44,7 +44,7 @@ func TestMQTT5Connect(t *testing.T) {
 			p> CONNECT
 			p< CONNACK
 			p> 32 * 00 01 'a' 00 01 00 'x'
-			p< 40 * 00 01 10
+			p< 40 * 00 01 10 00
 			c~
 			c> 82 * 00 01 00 | 00 01 'b' 01
 			c< 90 * 00 01 00 | 01
@@ -71,7 +71,7 @@ func TestMQTT5Connect(t *testing.T) {
 			p< 40 * 00 01
 			c.
 			p> 32 * 00 01 'a' 00 02 00 'x'
-			p< 40 * 00 02 10
+			p< 40 * 00 02 10 00
 			c> 10 * 00 04 'MQTT' 05 00 00 00 | 05 11 00 00 00 64 | 00 01 'c'
 			c< CONNACK`},
 		{clause: "MQTT-3.1.2-6", name: "without a session one is made, also without Clean Start", steps: `
@@ -127,7 +127,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 02 17 00 | 00 01 'c'
 			c< CONNACK
 			c> 32 * 00 02 '$x' 00 01 00
-			c< 40 03 00 01 87
+			c< 40 04 00 01 87 00
 			d> 10 * 00 04 'MQTT' 05 02 00 00 | 02 17 01 | 00 01 'd'
 			d< CONNACK
 			d> 32 * 00 02 '$x' 00 01 00
@@ -141,7 +141,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c< CONNACK
 			C> 10 * 00 04 'MQTT' 05 02 00 00 | 02 17 00 | 00 01 'c'
 			C< CONNACK
-			c< e0 01 8e
+			c< e0 02 8e 00
 			c!
 			C~`},
 		{clause: "MQTT-3.1.4-2 MQTT-3.1.4-6 MQTT-3.2.2-7", name: "what follows a CONNECT that is refused is not looked at", steps: `
@@ -162,7 +162,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c> CONNECT
 			c< CONNACK
 			c> f0 * 19 | 04 15 00 01 'x'
-			c< e0 01 82
+			c< e0 02 82 00
 			c!`},
 		{clause: "section 3.1.2.11.9", name: "authentication data without a method", steps: `
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 04 16 00 01 'x' | 00 01 'c'
@@ -255,7 +255,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c> CONNECT
 			c< CONNACK
 			c> e0 * 00 | 05 11 00 00 00 64
-			c< e0 01 82
+			c< e0 02 82 00
 			c!`},
 		{clause: "section 3.14.2.2.2", name: "DISCONNECT may end a session that was to last, and change for how long", steps: `
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 11 00 00 00 64 | 00 01 'c'
@@ -272,31 +272,31 @@ func TestMQTT5Connect(t *testing.T) {
 			c> CONNECT
 			c< CONNACK
 			c> e1 00
-			c< e0 01 81
+			c< e0 02 81 00
 			c!`},
 		{clause: "MQTT-2.1.3-1 MQTT-4.13.1-1", name: "a malformed packet ends the connection with 0x81", steps: `
 			c> CONNECT
 			c< CONNACK
 			c> c1 00
-			c< e0 01 81
+			c< e0 02 81 00
 			c!`},
 		{clause: "MQTT-1.5.5-1", name: "a length in more bytes than it needs", steps: `
 			c> CONNECT
 			c< CONNACK
 			c> c0 80 00
-			c< e0 01 81
+			c< e0 02 81 00
 			c!`},
 		{clause: "MQTT-3.2.2-15", name: "a packet that is too large ends the connection with 0x95", steps: `
 			c> CONNECT
 			c< CONNACK
 			c> 30 80 80 40
-			c< e0 01 95
+			c< e0 02 95 00
 			c!`},
 		{clause: "section 4.13", name: "packets that only a server sends", steps: `
 			c> CONNECT
 			c< CONNACK
 			c> 20 03 00 00 00
-			c< e0 01 82
+			c< e0 02 82 00
 			c!`},
 		{clause: "MQTT-3.12.4-1", name: "PINGRESP", steps: `
 			c> CONNECT
@@ -315,7 +315,7 @@ func TestMQTT5Connect(t *testing.T) {
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 20 | 00 01 'c'
 			c< CONNACK
 			c> c1 00
-			c< e0 01 81
+			c< e0 02 81 00
 			c!`},
 		{clause: "MQTT-3.1.4-3 section 4.13", name: "sessions of all versions are the same", steps: `
 			c> 10 * 00 04 'MQTT' 04 00 00 00 | 00 01 'c'

@@ -5,7 +5,7 @@ import "testing"
 func TestMQTT5Form(t *testing.T) {
 	// refused is a script of a client that sends something after CONNACK and is disconnected for it.
 	refused := func(clause, name, sends, code string) script {
-		return script{clause: clause, name: name, steps: "c> CONNECT\nc< CONNACK\nc> " + sends + "\nc< e0 01 " + code + "\nc!"}
+		return script{clause: clause, name: name, steps: "c> CONNECT\nc< CONNACK\nc> " + sends + "\nc< e0 02 " + code + " 00\nc!"}
 	}
 	runScripts(t, []script{
 		refused("MQTT-1.5.4-1", "a topic that is not UTF-8", "30 * 00 02 'a' c0 00 'x'", "81"),

@@ -21,7 +21,7 @@ func TestMQTT5Publish(t *testing.T) {
 	runScripts(t, []script{
 		{clause: "MQTT-3.3.1-2", name: "DUP at QoS 0", steps: pair + `
 			p> 38 * 00 01 'a' 00 'x'
-			p< e0 01 82
+			p< e0 02 82 00
 			p!`},
 		{clause: "MQTT-3.3.1-3", name: "DUP is not handed on", steps: pair + `
 			p> 3a * 00 01 'a' 00 01 00 'x'
@@ -29,7 +29,7 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 32 * 00 01 'a' 00 01 00 'x'`},
 		{clause: "MQTT-3.3.1-4", name: "QoS 3", steps: pair + `
 			p> 36 * 00 01 'a' 00 01 00 'x'
-			p< e0 01 81
+			p< e0 02 81 00
 			p!`},
 		{clause: "MQTT-3.3.1-5 MQTT-3.3.1-6 MQTT-3.3.1-7 MQTT-3.3.1-8", name: "what is retained, replaced and removed", steps: pair + `
 			p> 33 * 00 01 'a' 00 01 00 'x'
@@ -51,11 +51,11 @@ func TestMQTT5Publish(t *testing.T) {
 			l~`},
 		{clause: "MQTT-3.3.2-2", name: "a wildcard in a topic", steps: pair + `
 			p> 30 * 00 01 '+' 00 'x'
-			p< e0 01 81
+			p< e0 02 81 00
 			p!`},
 		{clause: "section 3.3.2.1", name: "no topic and no alias", steps: pair + `
 			p> 30 * 00 00 00 'x'
-			p< e0 01 82
+			p< e0 02 82 00
 			p!`},
 		{clause: "MQTT-3.3.2-4 MQTT-3.3.2-15 MQTT-3.3.2-16 MQTT-3.3.2-17 MQTT-3.3.2-18 MQTT-3.3.2-20", name: "properties pass unaltered and in order", steps: pair + `
 			p> 32 * 00 01 'a' 00 01 | 27 01 01 02 00 00 00 64 03 00 01 't' 08 00 01 'r' 09 00 01 'd' 26 00 01 'b' 00 01 '1' 26 00 01 'a' 00 01 '2' 26 00 01 'b' 00 00 | 'x'
@@ -68,7 +68,7 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 30 * 00 01 'a' | 05 09 00 02 00 ff | 'x'`},
 		{clause: "MQTT-3.3.2-14", name: "a wildcard in a response topic", steps: pair + `
 			p> 30 * 00 01 'a' | 04 08 00 01 '#' | 'x'
-			p< e0 01 81
+			p< e0 02 81 00
 			p!`},
 		{clause: "MQTT-3.3.2-7", name: "topic aliases do not outlive a connection", steps: pair + `
 			p> 30 * 00 01 'a' | 03 23 00 01 | 'x'
@@ -79,11 +79,11 @@ func TestMQTT5Publish(t *testing.T) {
 			p> CONNECT
 			p< CONNACK
 			p> 30 * 00 00 | 03 23 00 01 | 'z'
-			p< e0 01 82
+			p< e0 02 82 00
 			p!`},
 		{clause: "MQTT-3.3.2-8", name: "topic alias 0", steps: pair + `
 			p> 30 * 00 01 'a' | 03 23 00 00 | 'x'
-			p< e0 01 94
+			p< e0 02 94 00
 			p!`},
 		{clause: "MQTT-3.3.2-9 MQTT-3.3.2-12", name: "all aliases up to the maximum are taken, none above it", steps: pair + `
 			p> 30 * 00 01 'b' | 03 23 00 40 | 'x'
@@ -93,7 +93,7 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 30 * 00 01 'a' 00 'x'
 			s< 32 * 00 01 'a' 00 01 00 'y'
 			p> 30 * 00 01 'a' | 03 23 00 41 | 'x'
-			p< e0 01 94
+			p< e0 02 94 00
 			p!`},
 		{clause: "MQTT-3.1.2-26 MQTT-3.1.2-27 MQTT-3.3.2-11", name: "aliases are sent to who takes them, and to nobody else", steps: `
 			s> 10 * 00 04 'MQTT' 05 02 00 00 | 03 22 00 01 | 00 01 's'
@@ -133,14 +133,14 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 30 * 00 07 'plant/1' 03 23 00 01 'x'`},
 		{clause: "MQTT-3.3.4-6", name: "a subscription identifier from a client", steps: pair + `
 			p> 30 * 00 01 'a' | 02 0b 01 | 'x'
-			p< e0 01 82
+			p< e0 02 82 00
 			p!`},
 		{clause: "MQTT-3.3.4-1 MQTT-2.2.1-5", name: "answers at each QoS", steps: pair + `
 			p> 30 * 00 01 'b' 00 'x'
 			p> 32 * 00 01 'b' 00 07 00 'x'
-			p< 40 03 00 07 10
+			p< 40 04 00 07 10 00
 			p> 34 * 00 01 'b' 00 08 00 'x'
-			p< 50 03 00 08 10
+			p< 50 04 00 08 10 00
 			p> 62 02 00 08
 			p< 70 02 00 08
 			p> 32 * 00 01 'a' 00 09 00 'x'
@@ -148,10 +148,10 @@ func TestMQTT5Publish(t *testing.T) {
 			s< 32 * 00 01 'a' 00 01 00 'x'`},
 		{clause: "section 3.7.2.1", name: "a PUBREL that releases nothing", steps: pair + `
 			p> 62 02 00 08
-			p< 70 03 00 08 92`},
+			p< 70 04 00 08 92 00`},
 		{clause: "section 3.6.2.1", name: "a PUBREC for a delivery that is over", steps: pair + `
 			p> 50 02 00 08
-			p< 62 03 00 08 92`},
+			p< 62 04 00 08 92 00`},
 		{clause: "MQTT-4.3.3-10", name: "a repetition is answered and not published again", steps: pair + `
 			p> 34 * 00 01 'a' 00 08 00 'x'
 			p< 50 02 00 08
@@ -200,30 +200,30 @@ func TestMQTT5Publish(t *testing.T) {
 			p> CONNECT
 			p< 20 * 00 00 | 13 21 00 02 22 00 40 25 01 27 00 10 00 00 28 01 29 01 2a 01
 			p> 34 * 00 01 'a' 00 01 00 'x'
-			p< 50 03 00 01 10
+			p< 50 04 00 01 10 00
 			p> 34 * 00 01 'a' 00 02 00 'x'
-			p< 50 03 00 02 10
+			p< 50 04 00 02 10 00
 			p> 3c * 00 01 'a' 00 02 00 'x'
 			p< 50 02 00 02
 			p> 62 02 00 01
 			p< 70 02 00 01
 			p> 34 * 00 01 'a' 00 03 00 'x'
-			p< 50 03 00 03 10
+			p< 50 04 00 03 10 00
 			p> 34 * 00 01 'a' 00 04 00 'x'
-			p< e0 01 93
+			p< e0 02 93 00
 			p!`},
 		{clause: "MQTT-3.3.4-7", name: "messages of an earlier connection do not count", adjust: small, steps: `
 			p> 10 * 00 04 'MQTT' 05 02 00 00 | 05 11 00 00 00 64 | 00 01 'p'
 			p< 20 * 00 00 | 13 21 00 02 22 00 40 25 01 27 00 10 00 00 28 01 29 01 2a 01
 			p> 34 * 00 01 'a' 00 01 00 'x'
-			p< 50 03 00 01 10
+			p< 50 04 00 01 10 00
 			p.
 			p> 10 * 00 04 'MQTT' 05 00 00 00 | 05 11 00 00 00 64 | 00 01 'p'
 			p< 20 * 01 00 | 13 21 00 02 22 00 40 25 01 27 00 10 00 00 28 01 29 01 2a 01
 			p> 34 * 00 01 'a' 00 02 00 'x'
-			p< 50 03 00 02 10
+			p< 50 04 00 02 10 00
 			p> 34 * 00 01 'a' 00 03 00 'x'
-			p< 50 03 00 03 10
+			p< 50 04 00 03 10 00
 			p> 62 02 00 01
 			p< 70 02 00 01`},
 		{clause: "MQTT-3.1.2-24 MQTT-3.1.2-25", name: "what is too large for a client counts as delivered", steps: `
@@ -260,9 +260,9 @@ func TestMQTT5Publish(t *testing.T) {
 		{clause: "section 3.4.2.1", name: "topics that a client may not publish on are refused, and the connection goes on", steps: pair + `
 			p> 30 * 00 02 '$x' 00 'x'
 			p> 32 * 00 02 '$x' 00 01 00 'x'
-			p< 40 03 00 01 87
+			p< 40 04 00 01 87 00
 			p> 34 * 00 02 '$x' 00 02 00 'x'
-			p< 50 03 00 02 87
+			p< 50 04 00 02 87 00
 			p> 34 * 00 01 'a' 00 02 00 'x'
 			p< 50 02 00 02
 			s< 34 * 00 01 'a' 00 01 00 'x'`},

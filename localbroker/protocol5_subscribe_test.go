@@ -10,30 +10,30 @@ func TestMQTT5Subscribe(t *testing.T) {
 	runScripts(t, []script{
 		{clause: "MQTT-3.8.1-1", name: "flags of SUBSCRIBE", steps: pair + `
 			s> 80 * 00 01 00 | 00 01 'a' 01
-			s< e0 01 81
+			s< e0 02 81 00
 			s!`},
 		{clause: "MQTT-3.8.3-2", name: "a SUBSCRIBE without a filter", steps: pair + `
 			s> 82 * 00 01 00
-			s< e0 01 82
+			s< e0 02 82 00
 			s!`},
 		{clause: "MQTT-3.8.3-5", name: "reserved bits of subscription options", steps: pair + `
 			s> 82 * 00 01 00 | 00 01 'b' 40
-			s< e0 01 81
+			s< e0 02 81 00
 			s!`},
 		{clause: "MQTT-3.8.3-4", name: "no local on a shared subscription", steps: pair + `
 			s> 82 * 00 01 00 | 00 0a '$share/g/b' 05
-			s< e0 01 82
+			s< e0 02 82 00
 			s!`},
 		{clause: "section 3.8.3.1", name: "retain handling 3", steps: pair + `
 			s> 82 * 00 01 00 | 00 01 'b' 30
-			s< e0 01 82
+			s< e0 02 82 00
 			s!`},
 		{clause: "section 3.8.2.1.2", name: "subscription identifier 0, and two of them", steps: pair + `
 			s> 82 * 00 01 02 0b 00 | 00 01 'b' 01
-			s< e0 01 82
+			s< e0 02 82 00
 			s!
 			p> 82 * 00 01 04 0b 01 0b 02 | 00 01 'b' 01
-			p< e0 01 82
+			p< e0 02 82 00
 			p!`},
 		{clause: "MQTT-2.2.1-6 MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-3.8.4-5 MQTT-3.8.4-6 MQTT-3.8.4-7 MQTT-3.9.3-1", name: "each filter has its reason code, in order", steps: `
 			s> CONNECT
@@ -205,7 +205,7 @@ func TestMQTT5Subscribe(t *testing.T) {
 			s< 31 * 00 01 'a' 00 'x'`},
 		{clause: "MQTT-3.10.3-2", name: "an UNSUBSCRIBE without a filter", steps: pair + `
 			s> a2 * 00 01 00
-			s< e0 01 82
+			s< e0 02 82 00
 			s!`},
 		{clause: "MQTT-3.10.4-1 MQTT-3.10.4-2 MQTT-3.10.4-4 MQTT-3.10.4-5 MQTT-3.10.4-6 MQTT-3.11.3-1 MQTT-3.11.3-2", name: "UNSUBACK tells of each filter", steps: pair + `
 			s> a2 * 00 07 00 | 00 01 '+' | 00 01 'a' | 00 01 'a'
@@ -221,15 +221,15 @@ func TestMQTT5Subscribe(t *testing.T) {
 			s~`},
 		{clause: "MQTT-4.8.2-1 MQTT-4.8.2-2", name: "share names", steps: pair + `
 			s> 82 * 00 01 00 | 00 09 '$share//b' 01
-			s< e0 01 81
+			s< e0 02 81 00
 			s!
 			p> 82 * 00 01 00 | 00 0a '$share/+/b' 01
-			p< e0 01 81
+			p< e0 02 81 00
 			p!
 			q> CONNECT
 			q< CONNACK
 			q> 82 * 00 01 00 | 00 08 '$share/g' 01
-			q< e0 01 81
+			q< e0 02 81 00
 			q!`},
 		{clause: "MQTT-4.8.2-3", name: "members take turns, at their own QoS and with their own identifier", steps: `
 			s> CONNECT

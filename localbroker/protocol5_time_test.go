@@ -398,6 +398,6 @@ func TestMQTT5Shutdown(t *testing.T) {
 	c.connect(&packet.Connect{Version: packet.V5, ClientID: "c", CleanStart: true, Props: packet.Properties{RequestProblemInfo: packet.Some[byte](0)}})
 	c.expectBytes(notation("CONNACK", "c"))
 	r.stop()
-	c.expect("e0 01 8b")
+	c.expect("e0 02 8b 00")
 	c.closed()
 }

@@ -230,6 +230,7 @@ func (s *session) shares() bool {
 // heirloom is a delivery in a session's queue that came through a shared subscription.
 type heirloom struct {
 	pos   uint64
+	qos   gateway.QoS // of the delivery
 	rec   *gateway.Record
 	msg   *gateway.Message
 	share *share
@@ -257,15 +258,15 @@ func (b *Broker) eachShared(s *session, after uint64, fn func(heirloom) (more bo
 			b.routing.RLock()
 			sh := b.shareOf(s, m.Topic)
 			b.routing.RUnlock()
-			if sh != nil && !fn(heirloom{d.Pos, d.Record, m, sh}) {
+			if sh != nil && !fn(heirloom{d.Pos, d.QoS, d.Record, m, sh}) {
 				return
 			}
 		}
 	}
 }
 
-// bequeath gives what a persistent session that ends has not taken of its shared subscriptions to their other members. QoS 2 messages that
-// may have been sent are left out (MQTT-4.8.2-5).
+// bequeath gives what a persistent session that ends has not taken of its shared subscriptions to their other members. What may have been sent
+// with QoS 2 is left out (MQTT-4.8.2-5).
 func (b *Broker) bequeath(s *session) {
 	if !s.shares() {
 		return
@@ -280,7 +281,7 @@ func (b *Broker) bequeath(s *session) {
 			unsure--
 			maybe = true
 		}
-		if h.msg.QoS == 2 && maybe {
+		if h.qos == 2 && maybe {
 			return true
 		}
 		b.routing.RLock()

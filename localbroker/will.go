@@ -12,22 +12,19 @@ func (c *conn) keepWill(w *packet.Will) {
 	if w == nil {
 		return
 	}
-	c.will = &gateway.PutWill{ClientID: c.session.id, Message: &gateway.Message{
+	c.will = &gateway.PutWill{ClientID: c.session.id, User: c.session.user, Message: &gateway.Message{
 		Topic: w.Topic, Payload: append([]byte(nil), w.Payload...), QoS: gateway.QoS(w.QoS), Retain: w.Retain,
 		Properties: propertiesOf(&w.Props),
 	}}
 	c.checkResponse(c.will.Message.Properties) // it may be a command
 	c.will.Delay = time.Duration(w.Props.WillDelay.Value) * time.Second
-	if !c.b.rights(c.session).MayPublish(w.Topic) {
-		return // asked again when it is to be published; after a crash nobody could be
-	}
 	c.b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{*c.will}}, nil)
 }
 
 // publishWill publishes the will of a connection that ended without DISCONNECT (MQTT 3.1.1, 3.1.2.5), and forgets it in the same
 // transaction.
 func (b *Broker) publishWill(w *gateway.PutWill) {
-	if !b.mayWill(w.ClientID, w.Message.Topic) {
+	if !b.mayWill(w) {
 		return
 	}
 	var k sink

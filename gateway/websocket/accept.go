@@ -37,7 +37,7 @@ func Accept(w http.ResponseWriter, r *http.Request, o AcceptOptions) (net.Conn, 
 	if err != nil {
 		return nil, fmt.Errorf("accept websocket: %w", errors.Unwrap(err))
 	}
-	return newConn(ws, h.raw), nil
+	return newConn(ws, h.raw, h.out), nil
 }
 
 // checkSubprotocol refuses a client that asks for something else than MQTT. One that asks for nothing is let in: small clients forget it.
@@ -54,15 +54,23 @@ func checkSubprotocol(r *http.Request) error {
 	return fmt.Errorf("the client asks for the WebSocket sub-protocol %s; here is %q", shown(asked), subprotocol)
 }
 
-// hijacker keeps the connection that is taken over, for its deadlines and addresses.
+// hijacker keeps the connection that is taken over, for its deadlines and addresses, and gets between it and what is written.
 type hijacker struct {
 	http.ResponseWriter
 	raw net.Conn
+	out *gatherer
 }
 
 // Hijack takes the connection over from the HTTP server.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	raw, buf, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	h.raw = raw
-	return raw, buf, err
+	if err == nil {
+		err = buf.Flush()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	h.raw, h.out = raw, &gatherer{raw: raw}
+	buf.Writer.Reset(h.out)
+	return raw, buf, nil
 }

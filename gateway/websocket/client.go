@@ -36,7 +36,7 @@ func Client(ctx context.Context, raw net.Conn, u *url.URL, header http.Header) (
 		raw.Close()
 		return nil, refusal(ctx, u, answer, err)
 	}
-	return newConn(ws, raw), nil
+	return newConn(ws, raw, nil), nil
 }
 
 // overConn returns a transport whose only connection is raw.

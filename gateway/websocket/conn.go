@@ -27,15 +27,16 @@ var errText = errors.New("websocket: the peer sent a text message; MQTT travels 
 type conn struct {
 	ws     *websocket.Conn
 	raw    net.Conn
+	out    *gatherer // of a server; nil of a client
 	closed atomic.Bool
 
 	mu      sync.Mutex // one Read at a time
 	message io.Reader  // what is left of the current message; nil: none is begun
 }
 
-func newConn(ws *websocket.Conn, raw net.Conn) *conn {
+func newConn(ws *websocket.Conn, raw net.Conn, out *gatherer) *conn {
 	ws.SetReadLimit(-1) // of a message; it is passed on as it comes, and MQTT bounds its packets itself
-	return &conn{ws: ws, raw: raw}
+	return &conn{ws: ws, raw: raw, out: out}
 }
 
 // Read returns the next bytes of the stream. A close frame of the peer is io.EOF.
@@ -70,12 +71,37 @@ func (c *conn) read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends p as one binary message.
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.ws.Write(context.Background(), websocket.MessageBinary, p); err != nil {
+// Write sends p: a client as one binary message, a server each MQTT packet of it as one, but all of them in one write of the connection
+// beneath. Messages may be cut anywhere (MQTT-6.0.0-2), but Eclipse Paho C leaves the second packet of a message lying until more comes.
+func (c *conn) Write(p []byte) (n int, err error) {
+	if c.out == nil || firstPacket(p) == len(p) {
+		err = c.send(p)
+	} else {
+		c.out.hold()
+		err = c.sendPackets(p)
+		if end := c.out.release(); err == nil {
+			err = end
+		}
+	}
+	if err != nil {
 		return 0, c.reason(err)
 	}
 	return len(p), nil
+}
+
+func (c *conn) sendPackets(p []byte) error {
+	for len(p) > 0 {
+		n := firstPacket(p)
+		if err := c.send(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+func (c *conn) send(message []byte) error {
+	return c.ws.Write(context.Background(), websocket.MessageBinary, message)
 }
 
 // reason turns an error of the library into what a net.Conn returns.

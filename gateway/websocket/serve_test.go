@@ -213,7 +213,7 @@ func TestServeWithTheFirstFrameBehindTheRequest(t *testing.T) {
 }
 
 // TestServeTakesFramesOfAllKinds talks with another implementation: packets that span frames, several in one, pings between them, an empty
-// frame; one write is one frame on the way back; and the close frame is the end of the stream.
+// frame; a packet is one frame on the way back; and the close frame is the end of the stream.
 func TestServeTakesFramesOfAllKinds(t *testing.T) {
 	addr, result := serveOnce(t, patience, paths)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -248,6 +248,7 @@ func TestServeTakesFramesOfAllKinds(t *testing.T) {
 		_, err := got.conn.Read(b)
 		read <- err
 	}()
+	want = append([]byte{0x30, 0xd0, 0x86, 0x03}, want...) // a PUBLISH by its length
 	if _, err := got.conn.Write(want); err != nil {
 		t.Fatal(err)
 	}

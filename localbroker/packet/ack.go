@@ -41,12 +41,12 @@ func AppendAck(dst []byte, kind Type, id uint16) []byte {
 	return append(dst, kind.first(), 2, byte(id>>8), byte(id))
 }
 
-// AppendAckCode appends an acknowledgement with a reason code and no properties. Only MQTT 5 has codes other than success.
+// AppendAckCode appends an acknowledgement with a reason code and an empty set of properties. Only MQTT 5 has codes other than success.
 func AppendAckCode(dst []byte, kind Type, id uint16, code ReasonCode) []byte {
 	if code == ReasonSuccess {
 		return AppendAck(dst, kind, id)
 	}
-	return append(dst, kind.first(), 3, byte(id>>8), byte(id), byte(code))
+	return append(dst, kind.first(), 4, byte(id>>8), byte(id), byte(code), 0)
 }
 
 // reason reads the reason code and properties that end the acknowledgements, DISCONNECT
@@ -68,8 +68,9 @@ func (d *decoder) reason(props *Properties) ReasonCode {
 	return code
 }
 
-// appendReason is the counterpart of decoder.reason. It writes the short forms where
-// they say the same.
+// appendReason is the counterpart of decoder.reason. It writes nothing for success without
+// properties, and else always the length of the properties: it may be left out when there are none, but
+// clients read over the end of such a packet (the mini-program bundle of MQTT.js 4.1).
 func appendReason(dst []byte, t Type, v Version, code ReasonCode, props *Properties) []byte {
 	if v != V5 {
 		return dst
@@ -79,8 +80,5 @@ func appendReason(dst []byte, t Type, v Version, code ReasonCode, props *Propert
 		return dst
 	}
 	dst = append(dst, byte(code))
-	if size == 0 && t != TypeAuth {
-		return dst
-	}
 	return props.appendSized(dst, t, size)
 }

@@ -171,13 +171,8 @@ func pahoC(prefix string) opener {
 		}
 		p := &program{t: t, name: prefix + "sub", parse: parsePahoC}
 		p.subscribe = func(s session) []string {
-			keepalive := s.keepalive()
-			if way.transport[0] == 'w' {
-				// It leaves the second packet of a WebSocket message lying until something else comes: the answer to a ping.
-				keepalive = min(keepalive, 2)
-			}
 			args := append([]string{sub}, common...)
-			args = append(args, "--trace", "protocol", "-i", s.id, "-t", s.filter, "-q", strconv.Itoa(s.qos), "-k", strconv.Itoa(keepalive))
+			args = append(args, "--trace", "protocol", "-i", s.id, "-t", s.filter, "-q", strconv.Itoa(s.qos), "-k", strconv.Itoa(s.keepalive()))
 			return append(args, willFlags(s.will)...)
 		}
 		p.publisher = func(m message, file string) []string {

@@ -28,12 +28,12 @@ type session struct {
 	alone      bool // in a process of its own, to be killed or stopped
 }
 
-// keepalive returns it in seconds.
+// keepalive returns it in seconds: longer than any test unless the member is impatient, so that no ping brings along what should have come by itself.
 func (s session) keepalive() int {
 	if s.impatient {
 		return 1
 	}
-	return 60
+	return 3600
 }
 
 // member is a client that has joined.

@@ -115,8 +115,7 @@ func clientKinds() []clientKind {
 		{name: "MQTT.js 5", open: javaScript("mqtt5"), transports: sockets, versions: []int{3, 4, 5}},
 		{name: "mini-program with MQTT.js 2.18", open: javaScript("wx2"), transports: web, versions: []int{4}},
 		{name: "mini-program with MQTT.js 3.0", open: javaScript("wx3"), transports: web, versions: []int{4}},
-		// Its bundle does not understand the PUBACK of MQTT 5 that ends with a reason code.
-		{name: "mini-program with MQTT.js 4.1", open: javaScript("wx41"), transports: web, versions: []int{4}},
+		{name: "mini-program with MQTT.js 4.1", open: javaScript("wx41"), transports: web, versions: []int{4, 5}},
 		{name: "mini-program with MQTT.js 5", open: javaScript("wx5"), transports: web, versions: []int{4, 5}},
 		{name: "Paho JavaScript", open: javaScript("paho"), transports: web, versions: []int{3, 4}},
 		{name: "Paho Python", open: pahoPython, transports: sockets, versions: []int{3, 4, 5}},

@@ -73,7 +73,7 @@ func controlCases() []Case {
 
 		good("disconnect 5", v5, "e0 00", &packet.Disconnect{}),
 		loose("disconnect 5 normal written out", v5, "e0 02 00 00", &packet.Disconnect{}, "e0 00"),
-		good("disconnect 5 with will", v5, "e0 01 04", &packet.Disconnect{Code: packet.ReasonDisconnectWithWill}),
+		good("disconnect 5 with will", v5, "e0 02 04 00", &packet.Disconnect{Code: packet.ReasonDisconnectWithWill}),
 		good("disconnect 5 all properties", v5, "e0 16 | 00 | 14 11 00 00 00 3c 1c 00 01 's' 1f 00 01 'r' 26 00 01 'k' 00 01 'v'",
 			&packet.Disconnect{Props: packet.Properties{
 				SessionExpiry: packet.Some[uint32](60), ServerReference: []byte("s"), ReasonString: []byte("r"),

@@ -128,14 +128,16 @@ func badAckCases(kind packet.Type, first string) []Case {
 
 func ackV5Cases() []Case {
 	return []Case{
-		good("PUBACK 5 with a reason code", v5, "40 03 12 34 10",
+		good("PUBACK 5 with a reason code", v5, "40 04 12 34 10 00",
 			&packet.Ack{Kind: packet.TypePuback, ID: 0x1234, Code: packet.ReasonNoMatchingSubscribers}),
+		loose("PUBACK 5 that ends with the reason code", v5, "40 03 12 34 10",
+			&packet.Ack{Kind: packet.TypePuback, ID: 0x1234, Code: packet.ReasonNoMatchingSubscribers}, "40 04 12 34 10 00"),
 		good("PUBREC 5 with reason code and properties", v5, "50 11 12 34 97 | 0d 1f 00 03 'why' 26 00 01 'k' 00 01 'v'",
 			&packet.Ack{Kind: packet.TypePubrec, ID: 0x1234, Code: packet.ReasonQuotaExceeded, Props: packet.Properties{
 				ReasonString:   []byte("why"),
 				UserProperties: []packet.UserProperty{{Name: []byte("k"), Value: []byte("v")}},
 			}}),
-		good("PUBREL 5 packet id not found", v5, "62 03 12 34 92",
+		good("PUBREL 5 packet id not found", v5, "62 04 12 34 92 00",
 			&packet.Ack{Kind: packet.TypePubrel, ID: 0x1234, Code: packet.ReasonPacketIDNotFound}),
 		loose("PUBACK 5 success written out", v5, "40 04 12 34 00 00", &packet.Ack{Kind: packet.TypePuback, ID: 0x1234}, "40 02 12 34"),
 		loose("PUBCOMP 5 success written out without properties", v5, "70 03 12 34 00",
