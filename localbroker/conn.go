@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,8 @@ type conn struct {
 	in         inbuf
 	sock       *socket   // nil for what is not one
 	heard      time.Time // when the last input was handled
+	came       int64     // when the last input came; see crowd
+	inCrowd    bool      // so did that of others
 	rd         *reading  // while packets are handled
 	routes     map[string]*route
 	routeBytes int           // about what they take
@@ -269,6 +272,9 @@ func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 func (c *conn) flush() {
 	rd := c.rd
 	few := rd.count <= fewMessages
+	if few && c.inCrowd && len(rd.sink.wakes) > 0 {
+		runtime.Gosched() // what the others bring for the same subscribers leaves in the same write
+	}
 	if rd.count > 0 {
 		c.b.stats.received.Add(rd.count)
 		c.b.stats.payloadIn.Add(rd.payload)
