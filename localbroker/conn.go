@@ -344,24 +344,34 @@ func (c *conn) yield() error {
 	return nil
 }
 
-// wait waits for one subscriber, a moment at most, and reports whether that may be worth while once more.
+// wait waits for one subscriber, until it has taken something or StallPatience is over, and reports whether that may be worth while once
+// more. It counts in steps, each as long as it was to be: on a machine that has no time for us there is none for the subscriber either, and what
+// it could not do meanwhile is not held against it.
 func (c *conn) wait(s *session) (more bool, err error) {
 	room, progress := s.drained()
 	if room == nil {
 		return false, nil
 	}
-	start := time.Now()
-	timer := time.NewTimer(min(c.b.opts.StallPatience, c.patience))
+	step := c.b.opts.StallPatience / stallSteps
+	timer := time.NewTimer(step)
 	defer timer.Stop()
-	select {
-	case <-room:
-	case <-timer.C:
-		more = !s.stalls(progress)
-	case <-c.closed:
-		return false, c.reason
+	for left := stallSteps; c.patience > 0; timer.Reset(step) {
+		start := time.Now()
+		select {
+		case <-room:
+			c.patience -= min(step, time.Since(start))
+			return false, nil
+		case <-timer.C:
+			c.patience -= step
+		case <-c.closed:
+			return false, c.reason
+		}
+		left--
+		if moves, over := s.moves(progress, left == 0); moves || over {
+			return moves, nil
+		}
 	}
-	c.patience -= time.Since(start)
-	return more, nil
+	return false, nil
 }
 
 // leave ends the session's connection, and the session if it was to end with it. What the client wanted to be said after it is said, now or

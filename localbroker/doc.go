@@ -22,7 +22,7 @@
 //
 // A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or the
 // oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its
-// connection is not read for up to 100 ms, once for each read, while a receiver has a long queue; up to a second while that receiver makes
+// connection is not read for up to 250 ms, once for each read, while a receiver has a long queue; up to a second while that receiver makes
 // progress. One that makes none is not waited for again until it does. Publishers inside the process never wait.
 //
 // The order of publishing is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they
