@@ -28,6 +28,7 @@ type Broker struct {
 	opts  Options
 	log   *slog.Logger
 	stats counters
+	crowd crowd
 
 	firstSeq uint64    // of this start: records below it were there before
 	began    time.Time // when this start was
@@ -78,6 +79,7 @@ func New(o Options) (*Broker, error) {
 		soon:     make(chan struct{}, 1),
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 		logins:   newLogins(),
+		crowd:    crowd{began: time.Now()},
 	}
 	if o.Access != nil {
 		b.tree.mayReceive = b.mayReceive

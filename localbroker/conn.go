@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,8 @@ type conn struct {
 	in         inbuf
 	sock       *socket   // nil for what is not one
 	heard      time.Time // when the last input was handled
+	came       int64     // when the last input came; see crowd
+	inCrowd    bool      // so did that of others
 	rd         *reading  // while packets are handled
 	routes     map[string]*route
 	routeBytes int           // about what they take
@@ -269,6 +272,9 @@ func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 func (c *conn) flush() {
 	rd := c.rd
 	few := rd.count <= fewMessages
+	if few && c.inCrowd && len(rd.sink.wakes) > 0 {
+		runtime.Gosched() // what the others bring for the same subscribers leaves in the same write
+	}
 	if rd.count > 0 {
 		c.b.stats.received.Add(rd.count)
 		c.b.stats.payloadIn.Add(rd.payload)
@@ -338,24 +344,34 @@ func (c *conn) yield() error {
 	return nil
 }
 
-// wait waits for one subscriber, a moment at most, and reports whether that may be worth while once more.
+// wait waits for one subscriber, until it has taken something or StallPatience is over, and reports whether that may be worth while once
+// more. It counts in steps, each as long as it was to be: on a machine that has no time for us there is none for the subscriber either, and what
+// it could not do meanwhile is not held against it.
 func (c *conn) wait(s *session) (more bool, err error) {
 	room, progress := s.drained()
 	if room == nil {
 		return false, nil
 	}
-	start := time.Now()
-	timer := time.NewTimer(min(c.b.opts.StallPatience, c.patience))
+	step := c.b.opts.StallPatience / stallSteps
+	timer := time.NewTimer(step)
 	defer timer.Stop()
-	select {
-	case <-room:
-	case <-timer.C:
-		more = !s.stalls(progress)
-	case <-c.closed:
-		return false, c.reason
+	for left := stallSteps; c.patience > 0; timer.Reset(step) {
+		start := time.Now()
+		select {
+		case <-room:
+			c.patience -= min(step, time.Since(start))
+			return false, nil
+		case <-timer.C:
+			c.patience -= step
+		case <-c.closed:
+			return false, c.reason
+		}
+		left--
+		if moves, over := s.moves(progress, left == 0); moves || over {
+			return moves, nil
+		}
 	}
-	c.patience -= time.Since(start)
-	return more, nil
+	return false, nil
 }
 
 // leave ends the session's connection, and the session if it was to end with it. What the client wanted to be said after it is said, now or

@@ -22,7 +22,7 @@
 //
 // A message that waits in memory is dropped only when the limits of its receiver are reached: QoS 0 first (the one that arrives, or the
 // oldest that waits if one of QoS 1 or 2 needs its place), always counted. Before that, a client that publishes is held up: its
-// connection is not read for up to 100 ms, once for each read, while a receiver has a long queue; up to a second while that receiver makes
+// connection is not read for up to 250 ms, once for each read, while a receiver has a long queue; up to a second while that receiver makes
 // progress. One that makes none is not waited for again until it does. Publishers inside the process never wait.
 //
 // The order of publishing is kept for each receiver; for a persistent session that holds for QoS 0 apart from QoS 1 and 2, because they
@@ -45,7 +45,8 @@
 //
 // Publishers only append to a session's queue. What a reader finds to write, to its own client or, when it has read few messages, to a
 // subscriber, it writes itself in the writer's place, but only what the socket takes at once: whatever would wait, for a socket or for the
-// disk, is the writer's. The store calls back on its own goroutines, and what it calls never waits.
+// disk, is the writer's. When connections bring their messages at the same moment, a reader that has read few lets the others go first, and one
+// write takes what all have for a subscriber. Such small reads and writes are made without telling Go's scheduler (see readNow). The store calls back on its own goroutines, and what it calls never waits.
 //
 // Of many answers that wait for the store, a few that may leave are held back for up to a millisecond, until there are as many as still wait.
 //

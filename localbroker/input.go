@@ -34,6 +34,7 @@ func (c *conn) read(ctx context.Context) error {
 		n, err := c.input()
 		if n > 0 {
 			c.b.stats.bytesIn.Add(uint64(n))
+			c.came, c.inCrowd = c.b.crowd.join(c.came)
 			if err := c.consume(ctx); err != nil {
 				return err
 			}

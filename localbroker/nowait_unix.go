@@ -9,11 +9,15 @@ import (
 	"syscall"
 )
 
+// fewReads is how many reads in a row, none of which had to wait, are few. What a connection has then sent is more than a message now and then.
+const fewReads = 4
+
 // socket reads and writes a connection's socket without the waiting of net.Conn, and without a buffer while there is nothing to read.
 type socket struct {
 	raw  syscall.RawConn
 	in   *inbuf
 	take func(fd uintptr) bool // readOnce
+	runs int                   // reads since there was nothing to read
 	n    int
 	err  error
 }
@@ -50,14 +54,19 @@ func (c *conn) readLazily() (int, error) {
 	return s.n, s.err
 }
 
+// few reports whether the next read is one of a few.
+func (s *socket) few() bool { return s.runs < fewReads }
+
 // readOnce reads what the descriptor has. It returns false, which means to its caller: wait until there is more.
 func (s *socket) readOnce(fd uintptr) bool {
 	for {
-		n, err := readNow(fd, s.in.space())
+		n, err := readNow(int(fd), s.in.space(), s.few())
+		s.runs++
 		switch err {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
+			s.runs = 0
 			s.in.rest()
 			return false
 		case nil:
@@ -83,7 +92,7 @@ type writeOnce struct {
 // try writes to the descriptor what it takes at once. It returns true, which means to its caller: do not wait.
 func (a *writeOnce) try(fd uintptr) bool {
 	for {
-		n, err := writeNow(fd, a.b)
+		n, err := writeNow(int(fd), a.b)
 		if err != syscall.EINTR {
 			a.n = max(n, 0)
 			return true

@@ -41,7 +41,7 @@ type Options struct {
 	MaxInflight       int           // QoS 1 and 2 messages sent to a client and not yet confirmed, 256; at most 32767
 	MaxQueued         int           // messages waiting in memory for one connection, 65536
 	MaxQueuedBytes    int           // the same in bytes, 8 MiB
-	StallPatience     time.Duration // a client that publishes waits so long for a subscriber that takes nothing, 100 ms
+	StallPatience     time.Duration // a client that publishes waits so long for a subscriber that takes nothing, 250 ms
 	MaxUnacknowledged int           // packets of one connection whose answer waits for the store, 4096; then it is not read on
 
 	// Of MQTT 5 alone; clients are told.
@@ -91,7 +91,10 @@ type QueueSub struct {
 
 // slowFactor is how many times StallPatience a client that publishes is held up by subscribers that are slow but make progress, for each
 // read from its connection.
-const slowFactor = 10
+const slowFactor = 4
+
+// stallSteps is in how many steps StallPatience is waited for.
+const stallSteps = 5
 
 // sendBuffer is what the kernel may hold for a connection, in bytes. A large buffer drains in large steps, which look as if a slow
 // client took nothing for seconds, and costs memory for each that stalls.
@@ -122,7 +125,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxInflight = min(cmp.Or(o.MaxInflight, 256), maxInflight)
 	o.MaxQueued = cmp.Or(o.MaxQueued, 65536)
 	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 8<<20)
-	o.StallPatience = cmp.Or(o.StallPatience, 100*time.Millisecond)
+	o.StallPatience = cmp.Or(o.StallPatience, 250*time.Millisecond)
 	o.MaxUnacknowledged = cmp.Or(o.MaxUnacknowledged, 4096)
 	o.ReceiveMaximum = min(cmp.Or(o.ReceiveMaximum, 1024), o.MaxUnacknowledged, math.MaxUint16)
 	o.MaxTopicAliases = min(cmp.Or(o.MaxTopicAliases, 64), math.MaxUint16)

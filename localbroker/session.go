@@ -112,12 +112,15 @@ func (s *session) drained() (room <-chan struct{}, progress uint64) {
 	return s.room, s.progress
 }
 
-// stalls marks the session as stalled unless it has made progress since.
-func (s *session) stalls(since uint64) bool {
+// moves reports whether the client has taken something since. If not, and those who wait for it give up, it counts as stalled from now on.
+func (s *session) moves(since uint64, giveUp bool) (moves, over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stalled = s.progress == since
-	return s.stalled
+	moves = s.progress != since
+	if giveUp && !moves {
+		s.stalled = true
+	}
+	return moves, giveUp || s.stalled
 }
 
 // attach makes c the session's connection.

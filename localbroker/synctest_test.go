@@ -347,8 +347,8 @@ func TestAStalledSubscriberIsWaitedForOnce(t *testing.T) {
 			took := publish(id + 1)
 			total, longest = total+took, max(longest, took)
 		}
-		if total != 100*time.Millisecond || longest != total {
-			t.Errorf("a publisher was held up for %v in all, %v at once, want 100 ms once", total, longest)
+		if total != 250*time.Millisecond || longest != total {
+			t.Errorf("a publisher was held up for %v in all, %v at once, want 250 ms once", total, longest)
 		}
 		if n := b.broker.Stats().Dropped; n == 0 {
 			t.Error("nothing was counted as dropped")
