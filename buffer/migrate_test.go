@@ -113,7 +113,7 @@ func wantFixture(r *rig, version int) {
 		t.Errorf("session %+v", state)
 	}
 	will := gateway.PutWill{ClientID: "s", User: "u", Message: message("plant/w", "will")} // before schema 3 its session tells the user
-	if version >= 2 { // there was no delay before
+	if version >= 2 {                                                                      // there was no delay before
 		will.Delay, will.Due = time.Minute, time.UnixMilli(4).UTC()
 	}
 	if diff := cmp.Diff(will, got.Wills[0]); diff != "" {

@@ -76,8 +76,15 @@ func FuzzServer(f *testing.F) {
 // FuzzMap asks a map anything: each answer is one to its function, no longer than a PDU may be, and a second read brings the same.
 func FuzzMap(f *testing.F) {
 	for _, pdu := range [][]byte{
-		{3, 0, 0, 0, 7}, {1, 0, 8, 0, 3}, {5, 0, 8, 0xFF, 0}, {6, 0, 2, 0, 1}, {15, 0, 8, 0, 2, 1, 2}, {16, 0, 0, 0, 2, 4, 0, 0, 0, 0},
-		{22, 0, 4, 0x7F, 0xFF, 0, 0}, {23, 0, 3, 0, 2, 0, 2, 0, 1, 2, 0, 1}, {43, 14, 4, 2},
+		{3, 0, 0, 0, 7},
+		{1, 0, 8, 0, 3},
+		{5, 0, 8, 0xFF, 0},
+		{6, 0, 2, 0, 1},
+		{15, 0, 8, 0, 2, 1, 2},
+		{16, 0, 0, 0, 2, 4, 0, 0, 0, 0},
+		{22, 0, 4, 0x7F, 0xFF, 0, 0},
+		{23, 0, 3, 0, 2, 0, 2, 0, 1, 2, 0, 1},
+		{43, 14, 4, 2},
 	} {
 		f.Add(pdu)
 	}

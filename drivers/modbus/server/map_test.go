@@ -283,8 +283,10 @@ func TestMapWrites(t *testing.T) {
 		{"all bits", "06 0004 8000", "06 00 04 80 00", "pump run=false fault=true"},
 		{"a bit of nobody", "06 0004 0002", "86 03", ""},
 		{"in the order of registers", "10 0002 0003 06 000a 0007 0001", "10 00 02 00 03", "boiler setpoint=1; pump state=automatic run=true fault=false"},
-		{"devices in turns", "10 0000 0007 0e 3f800000 000a 0000 8001 00010000", "10 00 00 00 07",
-			"boiler setpoint=1 setpoint=1; pump state=off run=true fault=true; boiler count=1"},
+		{
+			"devices in turns", "10 0000 0007 0e 3f800000 000a 0000 8001 00010000", "10 00 00 00 07",
+			"boiler setpoint=1 setpoint=1; pump state=off run=true fault=true; boiler count=1",
+		},
 		{"coils", "0f 0008 0002 01 02", "0f 00 08 00 02", "boiler on=false; pump run=true"},
 		{"coils, one not writable", "0f 0008 0003 01 07", "8f 02", ""},
 		{"not writable", "06 0018 0001", "86 02", ""},
