@@ -149,7 +149,7 @@ func TestNewFileHasItsShape(t *testing.T) {
 	r := running(t, Options{})
 	for query, want := range map[string]string{
 		"PRAGMA page_size": "2048", "PRAGMA auto_vacuum": "2", "PRAGMA journal_mode": "wal", "PRAGMA application_id": fmt.Sprint(applicationID),
-		"PRAGMA user_version": "2",
+		"PRAGMA user_version": "3",
 	} {
 		var got string
 		if err := r.reader.db.QueryRow(query).Scan(&got); err != nil || got != want {

@@ -10,7 +10,7 @@ import (
 func TestMQTT5Flow(t *testing.T) {
 	// lost is a script of a client that sends something after CONNACK and is disconnected for it.
 	lost := func(clause, name, sends, code string) script {
-		return script{clause: clause, name: name, steps: "c> CONNECT\nc< CONNACK\nc> " + sends + "\nc< e0 01 " + code + "\nc!"}
+		return script{clause: clause, name: name, steps: "c> CONNECT\nc< CONNACK\nc> " + sends + "\nc< e0 02 " + code + " 00\nc!"}
 	}
 	// unheard is a script of a client that is refused as malformed for its CONNECT.
 	unheard := func(clause, name, connect string) script {
@@ -152,7 +152,7 @@ func TestMQTT5Flow(t *testing.T) {
 			p> 34 * 00 01 'b' 00 03 00 '3'
 			p> 32 * 00 01 'a' 00 02 00 '4'
 			p< 50 02 00 05 40 02 00 04
-			p< 50 03 00 03 10
+			p< 50 04 00 03 10 00
 			p< 40 02 00 02`},
 		{clause: "MQTT-3.3.4-10 MQTT-4.9.0-3", name: "a full window holds up nothing but messages that need an answer", steps: `
 			s> 10 * 00 04 'MQTT' 05 02 00 00 | 03 21 00 01 | 00 01 's'
@@ -195,9 +195,9 @@ func TestMQTT5Flow(t *testing.T) {
 			c> 10 * 00 04 'MQTT' 05 02 00 00 | 05 27 00 00 00 20 | 00 01 'c'
 			c< CONNACK
 			c> 32 * 00 02 '$x' 00 01 00
-			c< 40 03 00 01 87
+			c< 40 04 00 01 87 00
 			c> 34 * 00 02 '$x' 00 02 00
-			c< 50 03 00 02 87
+			c< 50 04 00 02 87 00
 			c> 82 * 00 03 00 | 00 01 'a' 00 | 00 01 'b' 00
 			c< 90 * 00 03 00 | 00 97`},
 	})

@@ -138,7 +138,7 @@ func TestPlanFollowsTheResponseTime(t *testing.T) {
 		}
 		d.begin(dev, dev.groups[0])
 		before := asked(d)
-		dev.groups[0].compared = dev.groups[0].compared.Add(-comparePlans)
+		dev.groups[0].compared = dev.groups[0].compared.Add(-dev.groups[0].review)
 		if d.begin(dev, dev.groups[0]); before != plan {
 			t.Errorf("the plan was compared again at once: %s", before)
 		}
