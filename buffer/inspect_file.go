@@ -118,7 +118,7 @@ func (f *File) Close() (err error) {
 	f.once.Do(func() {
 		err = f.reader.close()
 		if f.lock != nil {
-			err = errors.Join(err, f.lock.Close())
+			err = errors.Join(err, unlock(f.lock))
 		}
 	})
 	return err

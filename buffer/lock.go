@@ -51,6 +51,12 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// unlock gives the lock back and closes its file. Closing alone is not enough: a program that this process is just starting has the descriptor
+// too until it is executed, and with it the lock.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // lockHolder tells who holds the lock, as far as its file says.
 func lockHolder(f *os.File) string {
 	text, err := io.ReadAll(io.LimitReader(f, 32))

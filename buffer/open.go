@@ -50,7 +50,7 @@ func openOrReplace(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	return s, nil
 }

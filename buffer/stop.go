@@ -80,7 +80,7 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		var d dispatcher
 		d.run(s)
-		err = errors.Join(s.reader.close(), s.writer.conn.close(), s.lock.Close())
+		err = errors.Join(s.reader.close(), s.writer.conn.close(), unlock(s.lock))
 	})
 	return err
 }

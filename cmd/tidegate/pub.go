@@ -30,7 +30,8 @@ func newPubCommand() *cobra.Command {
 		Short: "Publish messages to any MQTT broker, as mosquitto_pub does",
 		Long: "Pub publishes one message, or with -l one for each line of standard input, and ends when the broker has taken it. The flags are those of\n" +
 			"mosquitto_pub where it has them; the broker is any that speaks MQTT 3.1, 3.1.1 or 5, and no configuration is needed.\n" +
-			"At QoS 0 a message is sent and nobody says whether it arrived; at QoS 1 and 2 exit code 0 means that the broker has it.\n" +
+			"At QoS 0 a message is sent and nobody says whether it arrived; at QoS 1 and 2 exit code 0 means that the broker has it. With -l and QoS 1 or 2\n" +
+			"a lost connection is made again, and lines that were not acknowledged are sent again: some may come twice, none is lost.\n" +
 			"Exit codes: 0 done, 1 failed or refused, 2 wrong use.",
 		Example: "  tidegate pub -t hall/lamp/set -m on -q 1\n" +
 			"  tidegate pub -h 192.168.1.20 -u ann --password-file pw -t tidegate/gw/drive/setpoint/set -m 42 -q 1\n" +
@@ -67,7 +68,7 @@ func (f *pubFlags) publisher(cmd *cobra.Command, properties [][]string) (*publis
 	if conn.topic != "" && f.topic != "" {
 		return nil, errors.New("-t and the URL both name a topic: give one of them")
 	}
-	p := &publisher{session: conn, flags: f, in: cmd.InOrStdin()}
+	p := &publisher{session: conn, flags: f, in: cmd.InOrStdin(), log: cmd.ErrOrStderr()}
 	p.message = packet.Publish{Topic: []byte(f.topic + conn.topic), QoS: packet.QoS(f.qos), Retain: f.retain, Props: conn.props.publish}
 	if len(p.message.Topic) == 0 {
 		return nil, errors.New("name the topic with -t")
@@ -101,11 +102,13 @@ func (f *pubFlags) checkSource(cmd *cobra.Command) error {
 
 // run publishes what the flags ask for.
 func (p *publisher) run(ctx context.Context) error {
-	source, err := p.source()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	source, err := p.source(ctx)
 	if err != nil {
 		return err
 	}
-	err = p.publish(ctx, source)
+	err = p.keepPublishing(ctx, source)
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
 	}

@@ -22,21 +22,22 @@ type publisher struct {
 	flags   *pubFlags
 	message packet.Publish // without its payload
 	in      io.Reader
+	log     io.Writer
 
-	sent, taken int // messages
+	sent, taken int // messages, over this connection and those before
 }
 
 // payloads hands out the payloads to publish, one after the other; io.EOF ends them.
 type payloads func(ctx context.Context) ([]byte, error)
 
 // source returns the payloads that the flags ask for. What can be read before anybody is bothered is read now.
-func (p *publisher) source() (payloads, error) {
+func (p *publisher) source(ctx context.Context) (payloads, error) {
 	f := p.flags
 	var once []byte
 	var err error
 	switch {
 	case f.lines:
-		return p.lines(), nil
+		return p.lines(ctx), nil
 	case f.stdin:
 		once, err = readAll(p.in, "standard input")
 	case f.file != "":
@@ -79,12 +80,12 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 	return data, nil
 }
 
-// lines hands out the lines of the input. A read of a terminal cannot be stopped: the goroutine that does it ends with the read, which may be
-// when the process does.
-func (p *publisher) lines() payloads {
+// lines hands out the lines of the input, until ctx ends. A read of a terminal cannot be stopped: the goroutine that does it ends with the read,
+// which may be when the process does.
+func (p *publisher) lines(ctx context.Context) payloads {
 	var read chan []byte
 	var failed error // set before read is closed
-	loop := func(ctx context.Context) {
+	loop := func() {
 		defer close(read)
 		in := bufio.NewScanner(p.in)
 		in.Buffer(nil, packet.MaxRemaining)
@@ -103,7 +104,7 @@ func (p *publisher) lines() payloads {
 	return func(ctx context.Context) ([]byte, error) {
 		if read == nil {
 			read = make(chan []byte)
-			go loop(ctx)
+			go loop()
 		}
 		select {
 		case text, more := <-read:
@@ -128,12 +129,40 @@ func splitLines(data []byte, atEOF bool) (advance int, token []byte, err error) 
 	return 0, nil, nil
 }
 
-// publish connects, sends the messages and waits until the broker has taken them.
-func (p *publisher) publish(ctx context.Context, source payloads) error {
-	c, err := p.connect(ctx)
-	if err != nil {
-		return err
+// keepPublishing publishes until all is taken. With lines that must not be lost it goes on when the connection is lost, but for the first one: a
+// wrong address is not waited for.
+func (p *publisher) keepPublishing(ctx context.Context, source payloads) error {
+	keep := p.flags.lines && p.flags.qos > 0
+	unanswered := &backlog{source: source}
+	pause := firstPause
+	for first := true; ; first = false {
+		c, err := p.connect(ctx)
+		if err == nil {
+			if !first {
+				fmt.Fprintf(p.log, "connected to %s again\n", p.target)
+			}
+			pause = firstPause
+			unanswered.rewind()
+			p.sent = p.taken
+			if err = p.publish(ctx, c, unanswered); c.Err() == nil || errors.Is(c.Err(), client.ErrClosed) {
+				return err
+			}
+		} else if first {
+			return err
+		}
+		if err == nil || !keep || ctx.Err() != nil || lasting(err) {
+			return err
+		}
+		fmt.Fprintf(p.log, "%v; connecting again in %v\n", err, pause)
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, lastPause)
 	}
+}
+
+// publish sends the messages and waits until the broker has taken them. It closes the connection.
+func (p *publisher) publish(ctx context.Context, c *client.Client, source *backlog) error {
 	defer c.Close()
 	sent := make(chan *client.Delivery, p.flags.inflight)
 	g, gctx := errgroup.WithContext(ctx)
@@ -145,7 +174,7 @@ func (p *publisher) publish(ctx context.Context, source payloads) error {
 	})
 	g.Go(func() error {
 		defer finished()
-		return p.collect(gctx, sent)
+		return p.collect(gctx, source, sent)
 	})
 	if err := g.Wait(); err != nil {
 		if c.Err() != nil {
@@ -172,9 +201,9 @@ func discard(ctx context.Context, c *client.Client) error {
 	}
 }
 
-func (p *publisher) send(ctx context.Context, c *client.Client, source payloads, sent chan<- *client.Delivery) error {
+func (p *publisher) send(ctx context.Context, c *client.Client, source *backlog, sent chan<- *client.Delivery) error {
 	for {
-		payload, err := source(ctx)
+		payload, err := source.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -197,11 +226,12 @@ func (p *publisher) send(ctx context.Context, c *client.Client, source payloads,
 }
 
 // collect waits for the answers, in the order of the messages.
-func (p *publisher) collect(ctx context.Context, sent <-chan *client.Delivery) error {
+func (p *publisher) collect(ctx context.Context, source *backlog, sent <-chan *client.Delivery) error {
 	for d := range sent {
 		if _, err := d.Wait(ctx); err != nil {
 			return err
 		}
+		source.taken()
 		p.taken++
 	}
 	return nil
