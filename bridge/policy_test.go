@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -156,6 +157,34 @@ func TestSuspicion(t *testing.T) {
 	if s := s.after(endCut, nil, true); s.cuts != 0 {
 		t.Errorf("acknowledged: %+v", s)
 	}
+}
+
+// TestWindowStaysNarrowUnderSuspicion, or the record at its head would not be alone at the last connection before the verdict.
+func TestWindowStaysNarrowUnderSuspicion(t *testing.T) {
+	for cuts, want := range map[int]int64{0: 4, 1: 1} {
+		w := newWindow(1, 4, 4)
+		e := &epoch{b: &Bridge{}, suspect: suspect{cuts: cuts, pos: 99}}
+		for range 4 {
+			w.put(flight{lane: &laneReader{}})
+		}
+		close(w.flights)
+		e.acknowledge(w)
+		if got := w.limit.Load(); got < want || cuts > 0 && got > want {
+			t.Errorf("after %d cuts the window has grown to %d", cuts, got)
+		}
+	}
+}
+
+// TestRenewalComesBeforeTheEnd of the credentials, with time left for the window.
+func TestRenewalComesBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		e := &epoch{b: &Bridge{opts: Options{Now: time.Now}}, ctx: t.Context(), leave: make(chan string, 1), expires: began.Add(time.Hour)}
+		e.renew()
+		if took := time.Since(began); len(e.leave) != 1 || took < 30*time.Minute || took > 55*time.Minute {
+			t.Errorf("asked after %v", took)
+		}
+	})
 }
 
 // TestSuspicionWithoutACut follows a record through connections that end in different ways.

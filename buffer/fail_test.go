@@ -91,6 +91,45 @@ func TestLongFailureDropsTheOldestAndLeavesAGap(t *testing.T) {
 	})
 }
 
+// What a consumer has in hand is not dropped: it will be acknowledged, or sent again.
+func TestLongFailureLeavesWhatIsInHand(t *testing.T) {
+	inBubble(t, Options{PendingRecords: 80}, func(t *testing.T, c *clocked) {
+		up := c.online("upstream/x")
+		c.fail(errNoDisk)
+		c.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropWill{}}}, func(error) {})
+		synctest.Wait() // it has failed and pauses
+		c.put("0", up)
+		c.put("1", up)
+		c.want(c.read(up, 0), "0", "1")
+		for i := range 200 {
+			c.put(fmt.Sprint(i+2), up)
+		}
+		if got := payloads(c.read(up, 0)); got[0] != "0" || got[1] != "1" {
+			t.Errorf("deliveries begin with %q", got[:2])
+		}
+		c.fail(nil)
+	})
+}
+
+// What is acknowledged while its commit fails needs none any more.
+func TestAcknowledgedWhileItsCommitFails(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, c *clocked) {
+		up := c.online("upstream/x")
+		c.mu.Lock()
+		c.sabotage = func() error {
+			c.Ack(up, 1)
+			return errNoDisk
+		}
+		c.mu.Unlock()
+		c.put("reading", up)
+		c.elapse(2 * time.Second)
+		if st := c.Stats(); st.Failures == 0 || st.Pending != 0 || st.Elided != 1 {
+			t.Errorf("%d failures, %d pending, %d elided", st.Failures, st.Pending, st.Elided)
+		}
+		c.fail(nil)
+	})
+}
+
 // wantAll checks that the records of an upstream's queue and the gaps in it together are n, without a hole, in order.
 func (c *clocked) wantAll(q gateway.QueueID, n uint64) {
 	c.t.Helper()

@@ -6,7 +6,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/bridge"
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/gateway/config"
+	"github.com/tidegate/tidegate/localbroker"
 )
 
 func TestRoutesShareALaneByPriorityAndOrder(t *testing.T) {
@@ -46,5 +48,18 @@ func TestRoutesShareALaneByPriorityAndOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{1, 0, 1, 2}, of); diff != "" || len(in) != 2 {
 		t.Errorf("lanes of the outward routes (-want +got):\n%s%d inward routes, want 2", diff, len(in))
+	}
+}
+
+// TestWhatIsNeverQueuedUpstream: a late state is wrong, and a command would come back.
+func TestWhatIsNeverQueuedUpstream(t *testing.T) {
+	a := &App{topics: gateway.Topics{Base: "t/g"}}
+	got := a.laneSubscription(config.Upstream{Name: "cloud"}, lane{filters: []string{"#"}, ranks: []int{0}}, 7)
+	want := localbroker.QueueSub{
+		Queue: 7, Owner: "cloud", Filters: []string{"#"}, Ranks: []int{0},
+		Exclude: []string{"t/g/+/+/set", "t/g/+/set", "t/g/+/get", "t/g/gateway/state", "t/g/gateway/upstream/+/state", "t/g/gateway/status"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

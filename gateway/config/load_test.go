@@ -98,7 +98,7 @@ func TestLoadStartsRelativeNamesAtTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("pw", "hunter2\r\n", 0o600)
+	write("pw", "hunter2\r\n", 0o640) // for the group of the service, without a warning
 	write("open", "hunter3\n\n", 0o644)
 	write("tidegate.toml", `
 [gateway]

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidegate/tidegate/gateway"
 )
@@ -30,6 +31,15 @@ func TestMarksAreSaid(t *testing.T) {
 	}
 	if got := string(View(rec, 1, gateway.Topics{}).Payload); !strings.Contains(got, `"clock":"unset"`) || strings.Contains(got, "backlog") {
 		t.Errorf("on the LAN: %s", got)
+	}
+}
+
+// TestEnvelopeStaysUTF8: a payload that the parser takes for JSON may hold bytes that are no text.
+func TestEnvelopeStaysUTF8(t *testing.T) {
+	e := NewEnvelope("g", "s")
+	e.Add(&gateway.Record{}, "a", &gateway.Message{Payload: []byte("\"\xff\"")}, false)
+	if got := e.Take(); !utf8.Valid(got) || !strings.Contains(string(got), `"payload_base64":"Iv8i"`) {
+		t.Errorf("got %q", got)
 	}
 }
 
