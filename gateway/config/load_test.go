@@ -67,6 +67,12 @@ func TestPos(t *testing.T) {
 		if got := cfg.Pos(tt.path); got != want {
 			t.Errorf("Pos(%q) = %v, want %v", tt.path, got, want)
 		}
+		forgotten := *cfg
+		forgotten.src = &source{name: cfg.src.name, data: cfg.src.data, idx: cfg.src.idx}
+		forgotten.Forget()
+		if got := forgotten.Pos(tt.path); got != want {
+			t.Errorf("Pos(%q) = %v after Forget, want %v", tt.path, got, want)
+		}
 	}
 }
 
