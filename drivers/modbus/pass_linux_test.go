@@ -109,18 +109,20 @@ func TestPassOnALineThatEchoes(t *testing.T) {
 	}
 }
 
-// An answer of unknown length comes behind noise and in pieces.
+// An answer of unknown length comes behind noise and in pieces, of which the first would be a whole frame.
 func TestPassedAnswerInPieces(t *testing.T) {
 	pty := bustest.NewPTY(t)
 	release := pty.Hold()
 	ended := make(chan struct{})
-	frame := pdu(t, wraps["RTU"](0, 9, pdu(t, "41 09 08 07 06 05 04 03 02 01")))
+	begin := pdu(t, wraps["RTU"](0, 9, pdu(t, "41 09")))
+	want := fmt.Sprintf("%x05040302", begin[1:])
+	frame := pdu(t, wraps["RTU"](0, 9, pdu(t, want)))
 	go func() {
 		defer close(ended)
 		if _, err := io.ReadFull(pty.Master, make([]byte, 5)); err != nil {
 			return
 		}
-		for _, piece := range [][]byte{{0x09, 0x00}, frame[:1], frame[1:6], frame[6:]} {
+		for _, piece := range [][]byte{{0x09, 0x00}, frame[:1], frame[1:len(begin)], frame[len(begin):]} {
 			<-time.After(5 * time.Millisecond)
 			if _, err := pty.Master.Write(piece); err != nil {
 				return
@@ -134,7 +136,7 @@ func TestPassedAnswerInPieces(t *testing.T) {
 	})
 	d := newTestDriver(t, Options{Bus: rtuBus(pty.Port), Timeout: hangs})
 	answer, _, err := d.Pass(t.Context(), 9, pdu(t, "41 07"))
-	if got, want := fmt.Sprintf("%x", answer), "41090807060504030201"; got != want || err != nil {
+	if got := fmt.Sprintf("%x", answer); got != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
@@ -243,6 +245,42 @@ func TestPassToASilentUnit(t *testing.T) {
 	}
 	wantValues(t, d, 0, "101 201")
 	wantPass(t, d, 2, "03 00 00 00 01", "03 02 00 66")
+}
+
+// A gateway on the way that does not reach the unit takes as much time as silence does.
+func TestPassToAUnitBehindAnotherGateway(t *testing.T) {
+	d, _, units := passRig(t, patient)
+	units[2].Inject(sim.ExceptionAnswer(11), -1)
+	wantPass(t, d, 2, "03 00 00 00 01", "83 0b")
+	if d.client.silent.mayAsk(2, time.Now().Add(-time.Second)) {
+		t.Error("the unit may be asked again at once")
+	}
+}
+
+// A unit that a poll has heard, and one on a port that is another one by now, need not wait.
+func TestSilentUnitComesBack(t *testing.T) {
+	d, line, units := passRig(t, patient)
+	units[1].Inject(sim.NoAnswer(), 1)
+	wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
+	wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
+	wantValues(t, d, 0, "101 201")
+	wantPass(t, d, 1, "03 00 00 00 01", "03 02 00 65")
+
+	units[2].Inject(sim.NoAnswer(), 1)
+	wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
+	wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
+	line.Unplug()
+	if _, errs := poll(t, d, 0); len(errs) == 0 {
+		t.Error("a poll on a line that is unplugged")
+	}
+	if !d.client.silent.mayAsk(2, time.Now()) {
+		t.Error("the unit may not be asked on another port")
+	}
+	line.Plug()
+	within(t, "an answer of the other unit", func() bool {
+		_, _, err := d.Pass(t.Context(), 2, pdu(t, "03 00 00 00 01"))
+		return err == nil
+	})
 }
 
 // Where nothing is polled nobody else needs the time.
