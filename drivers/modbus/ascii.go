@@ -22,7 +22,7 @@ const (
 // asciiFraming is that frame.
 type asciiFraming struct {
 	packager *modbus.ASCIIClientHandler
-	echo     bool // the adapter hears what it sends, as the last read has shown
+	echo     echo
 }
 
 func newASCIIFraming() *asciiFraming {
@@ -40,14 +40,7 @@ func (f *asciiFraming) reply(frame []byte, q request) reply {
 }
 
 func (f *asciiFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
-	if err := f.packager.Verify(frame, answer); err != nil { // reply has seen to the length, without which this would panic
-		return nil, framef("%v", err)
-	}
-	pdu, err := f.packager.Decode(answer)
-	if err != nil {
-		return nil, framef("%v", err)
-	}
-	return pdu, nil
+	return unwrap(f.packager, frame, answer)
 }
 
 func (f *asciiFraming) expect(q request) int { return asciiSize(q.answerSize()) }
@@ -82,7 +75,7 @@ type asciiReply struct {
 // find takes the first whole frame that answers the request. A colon always begins a frame, so that the next one ends what noise began.
 func (r *asciiReply) find(received []byte) (bus.Found, error) {
 	found := bus.Found{Need: asciiException}
-	at := r.echoed(received)
+	at := r.framing.echo.length(received, r.request, r.q)
 	before := at
 	for {
 		frame, next := nextASCII(received, at)
@@ -95,7 +88,7 @@ func (r *asciiReply) find(received []byte) (bus.Found, error) {
 		b, sound := asciiBytes(frame)
 		switch {
 		case sound && b[0] == r.unit && r.q.answeredBy(b[1:]):
-			r.listen(received[:before])
+			r.framing.echo.listen(received[:before], r.request, r.q)
 			return bus.Found{Frame: frame}, nil
 		case !sound && r.meant(b):
 			found.Damaged = true
@@ -143,28 +136,9 @@ func (r *asciiReply) meant(b []byte) bool {
 	return b == nil || b[0] == r.unit || b[1]&^exceptionBit == r.q.function
 }
 
-// echoed returns how many characters to leave out because the line echoes the request: see rtuReply.
-func (r *asciiReply) echoed(received []byte) int {
-	if r.q.tellsEcho() || !r.framing.echo {
-		return 0
-	}
-	n := min(len(received), len(r.request))
-	if bytes.Equal(received[:n], r.request[:n]) {
-		return n
-	}
-	return 0
-}
-
-// listen learns from what came before the answer to a read whether the line echoes.
-func (r *asciiReply) listen(before []byte) {
-	if r.q.tellsEcho() {
-		r.framing.echo = bytes.Contains(before, r.request)
-	}
-}
-
 // blame looks for the frame that was meant: one that is damaged, or that answers something else.
 func (r *asciiReply) blame(received []byte) *failure {
-	for at := r.echoed(received); ; {
+	for at := r.framing.echo.length(received, r.request, r.q); ; {
 		frame, next := nextASCII(received, at)
 		if frame == nil && len(received)-next > 5 {
 			return &failure{reason: gateway.ReasonFrame, err: framef("the answer is cut short")}

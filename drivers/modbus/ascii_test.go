@@ -124,30 +124,17 @@ func FuzzASCIIReply(f *testing.F) {
 		f.Add(uint16(3), uint16(0x10), uint16(1), []byte(plain(s)), false)
 		f.Add(uint16(5), uint16(0x10), uint16(7), []byte(plain(s)), true)
 	}
-	f.Fuzz(func(t *testing.T, kind, offset, count uint16, received []byte, echo bool) {
+	f.Fuzz(func(t *testing.T, kind, offset, count uint16, received []byte, echoes bool) {
 		q := fuzzRequest(kind, offset, count)
 		framing := newASCIIFraming()
-		framing.echo = echo
-		frame, err := framing.encode(1, q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := framing.reply(frame, q)
-		found, err := r.find(received)
-		if err != nil {
-			t.Fatalf("find: %v", err)
-		}
-		if found.Frame == nil {
-			if found.Need < 1 || found.Skip != 0 {
-				t.Fatalf("find() = %+v", found)
-			}
-			r.blame(received)
+		framing.echo = echo(echoes)
+		frame := fuzzLine(t, framing, q, received)
+		if frame == nil {
 			return
 		}
-		b, sound := asciiBytes(found.Frame)
-		if !sound || b[0] != 1 || b[1]&^exceptionBit != q.function || !bytes.Contains(received, found.Frame) {
-			t.Fatalf("%q is no answer of unit 1 to function %d", found.Frame, q.function)
+		b, sound := asciiBytes(frame)
+		if !sound || b[0] != 1 || b[1]&^exceptionBit != q.function || !bytes.Contains(received, frame) {
+			t.Fatalf("%q is no answer of unit 1 to function %d", frame, q.function)
 		}
-		checkOpened(t, framing, q, frame, found.Frame)
 	})
 }

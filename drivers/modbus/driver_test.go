@@ -100,7 +100,7 @@ func TestNames(t *testing.T) {
 	for _, ty := range append(Types(), 0, 17) {
 		names = append(names, ty.String())
 	}
-	for _, o := range append(Orders(), 9) {
+	for _, o := range append(allOrders(), 9) {
 		names = append(names, o.String())
 	}
 	if got, want := strings.Join(names, " "), "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bcd16 bcd32 string bytes type 0 type 17 "+

@@ -166,7 +166,7 @@ type openReply struct{ *rtuReply }
 // find takes the first place from which on everything is one frame with a right check sum, or an exception.
 func (r *openReply) find(received []byte) (bus.Found, error) {
 	const shortest, longest = rtuOverhead + 1, rtuOverhead + maxPDU
-	for i := max(r.echoed(received), len(received)-longest); i+shortest <= len(received); i++ {
+	for i := max(r.framing.echo.length(received, r.request, r.q), len(received)-longest); i+shortest <= len(received); i++ {
 		b := received[i:]
 		switch {
 		case b[0] != r.unit:

@@ -33,7 +33,7 @@ type reply interface {
 // rtuFraming is the frame of a serial line: unit, function, data, CRC (Modbus over Serial Line V1.02, 2.5.1).
 type rtuFraming struct {
 	packager *modbus.RTUClientHandler
-	echo     bool // the adapter hears what it sends, as the last read has shown
+	echo     echo
 }
 
 func newRTUFraming() *rtuFraming { return &rtuFraming{packager: modbus.NewRTUClientHandler("")} }
@@ -51,14 +51,7 @@ func (f *rtuFraming) reply(frame []byte, q request) reply {
 }
 
 func (f *rtuFraming) decode(frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
-	if err := f.packager.Verify(frame, answer); err != nil { // reply has seen to the length, without which this would panic
-		return nil, framef("%v", err)
-	}
-	pdu, err := f.packager.Decode(answer)
-	if err != nil {
-		return nil, framef("%v", err)
-	}
-	return pdu, nil
+	return unwrap(f.packager, frame, answer)
 }
 
 func (f *rtuFraming) expect(q request) int { return rtuOverhead + q.answerSize() }
@@ -66,6 +59,18 @@ func (f *rtuFraming) tagged() bool         { return false }
 
 // rtuOverhead is what an RTU frame has beyond its protocol data unit: unit and check sum.
 const rtuOverhead = 3
+
+// unwrap takes an answer apart whose length reply has seen to, without which the packagers would panic.
+func unwrap(p modbus.Packager, frame, answer []byte) (*modbus.ProtocolDataUnit, error) {
+	if err := p.Verify(frame, answer); err != nil {
+		return nil, framef("%v", err)
+	}
+	pdu, err := p.Decode(answer)
+	if err != nil {
+		return nil, framef("%v", err)
+	}
+	return pdu, nil
+}
 
 // tcpFraming is the frame of Modbus TCP: the MBAP header and the data unit (Modbus Messaging on TCP/IP V1.0b, 3.1.3).
 type tcpFraming struct {

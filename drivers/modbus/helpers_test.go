@@ -101,3 +101,5 @@ func holding(offsets ...uint16) []Point {
 }
 
 func gap(n int) *int { return &n }
+
+func allOrders() []Order { return []Order{ABCD, CDAB, BADC, DCBA, AB, BA} }

@@ -16,7 +16,7 @@ import (
 func drawPoint(t *rapid.T) Point {
 	p := Point{
 		Type:    rapid.SampledFrom(Types()[1:]).Draw(t, "type"),
-		Order:   rapid.SampledFrom(Orders()).Draw(t, "order"),
+		Order:   rapid.SampledFrom(allOrders()).Draw(t, "order"),
 		Address: Address{Table: Holding},
 	}
 	if p.Type.text() {

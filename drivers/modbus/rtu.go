@@ -33,7 +33,7 @@ func newRTUReply(f *rtuFraming, frame []byte, q request) *rtuReply {
 func (r *rtuReply) find(received []byte) (bus.Found, error) {
 	found := bus.Found{Need: exceptionSize}
 	partial := false
-	for i := r.echoed(received); i < len(received); i++ {
+	for i := r.framing.echo.length(received, r.request, r.q); i < len(received); i++ {
 		size := r.match(received[i:])
 		switch missing := size - (len(received) - i); {
 		case size == 0:
@@ -41,7 +41,7 @@ func (r *rtuReply) find(received []byte) (bus.Found, error) {
 			partial, found.Need = true, missing
 		case missing > 0:
 		case checksumOK(received[i : i+size]):
-			r.listen(received[:i])
+			r.framing.echo.listen(received[:i], r.request, r.q)
 			return bus.Found{Frame: received[i : i+size]}, nil
 		default:
 			found.Damaged = true
@@ -70,31 +70,11 @@ func (r *rtuReply) match(b []byte) int {
 	return rtuOverhead + r.q.sizeOf(b[1:])
 }
 
-// echoed returns how many bytes to leave out because the line echoes the request: the answer to a write of one value is equal to its
-// request, and nothing but its place tells them apart.
-func (r *rtuReply) echoed(received []byte) int {
-	if r.q.tellsEcho() || !r.framing.echo {
-		return 0
-	}
-	n := min(len(received), len(r.request))
-	if bytes.Equal(received[:n], r.request[:n]) {
-		return n
-	}
-	return 0
-}
-
-// listen learns from what came before the answer to a read whether the line echoes.
-func (r *rtuReply) listen(before []byte) {
-	if r.q.tellsEcho() {
-		r.framing.echo = bytes.Contains(before, r.request)
-	}
-}
-
 // blame looks for the frame that was meant: one that is damaged, or that answers something else. It returns nil for noise and for
 // conversations of others.
 func (r *rtuReply) blame(received []byte) *failure {
 	short := false
-	for i := r.echoed(received); i < len(received); i++ {
+	for i := r.framing.echo.length(received, r.request, r.q); i < len(received); i++ {
 		b := received[i:]
 		size := r.match(b)
 		switch {

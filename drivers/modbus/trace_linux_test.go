@@ -87,7 +87,7 @@ func (p casePoint) point(t *testing.T) Point {
 	return Point{
 		Point: gateway.Point{Name: p.Name, Writable: p.Writable}, Bits: bits,
 		Address: Address{Table: named(t, tables, table), Offset: uint16(number)},
-		Type:    named(t, Types(), p.Type), Order: named(t, Orders(), p.Order), Scale: p.Scale,
+		Type:    named(t, Types(), p.Type), Order: named(t, allOrders(), p.Order), Scale: p.Scale,
 	}
 }
 

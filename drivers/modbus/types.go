@@ -101,9 +101,6 @@ const (
 	BA                // of one register, or text: low byte first
 )
 
-// Orders lists all orders in order.
-func Orders() []Order { return []Order{ABCD, CDAB, BADC, DCBA, AB, BA} }
-
 // String returns the word used in configuration.
 func (o Order) String() string {
 	names := [...]string{"ABCD", "CDAB", "BADC", "DCBA", "AB", "BA"}
