@@ -25,10 +25,11 @@ var errShutdown = errors.New("the broker stops")
 
 // Broker routes messages between LAN clients, the gateway and its durable queues. See the package comment for its locks and goroutines.
 type Broker struct {
-	opts  Options
-	log   *slog.Logger
-	stats counters
-	crowd crowd
+	opts   Options
+	log    *slog.Logger
+	stats  counters
+	crowd  crowd
+	memory memory
 
 	firstSeq uint64    // of this start: records below it were there before
 	began    time.Time // when this start was
@@ -80,6 +81,7 @@ func New(o Options) (*Broker, error) {
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 		logins:   newLogins(),
 		crowd:    crowd{began: time.Now()},
+		memory:   memory{max: int64(o.MaxQueuedTotal)},
 	}
 	if o.Access != nil {
 		b.tree.mayReceive = b.mayReceive

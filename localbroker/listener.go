@@ -144,6 +144,7 @@ func (b *Broker) track(c *conn) error {
 		return fmt.Errorf("there are %d connections from this address already, raise max_per_address", b.perAddr[c.host])
 	}
 	b.conns[c] = struct{}{}
+	b.memory.conns.Store(int64(len(b.conns)))
 	b.perAddr[c.host]++
 	return nil
 }
@@ -156,6 +157,7 @@ func (b *Broker) untrack(c *conn) {
 		close(c.gone)
 	}
 	delete(b.conns, c)
+	b.memory.conns.Store(int64(len(b.conns)))
 	if b.perAddr[c.host]--; b.perAddr[c.host] == 0 {
 		delete(b.perAddr, c.host)
 	}

@@ -12,7 +12,8 @@ import (
 // are added on first use.
 type message struct {
 	gateway.Message
-	shared  bool // more than one receiver: an encoding is worth keeping
+	shared  bool         // more than one receiver: an encoding is worth keeping
+	holders atomic.Int32 // queues that hold it, if it is shared
 	encoded [3]atomic.Pointer[packet.Encoded]
 	five    atomic.Pointer[five] // nil while there is nothing in it
 }

@@ -41,6 +41,7 @@ type Options struct {
 	MaxInflight       int           // QoS 1 and 2 messages sent to a client and not yet confirmed, 256; at most 32767
 	MaxQueued         int           // messages waiting in memory for one connection, 65536
 	MaxQueuedBytes    int           // the same in bytes, 8 MiB
+	MaxQueuedTotal    int           // bytes waiting in memory for all connections together, 64 MiB; a message that waits for several counts once
 	StallPatience     time.Duration // a client that publishes waits so long for a subscriber that takes nothing, 250 ms
 	MaxUnacknowledged int           // packets of one connection whose answer waits for the store, 4096; then it is not read on
 
@@ -125,6 +126,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxInflight = min(cmp.Or(o.MaxInflight, 256), maxInflight)
 	o.MaxQueued = cmp.Or(o.MaxQueued, 65536)
 	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 8<<20)
+	o.MaxQueuedTotal = cmp.Or(o.MaxQueuedTotal, 64<<20)
 	o.StallPatience = cmp.Or(o.StallPatience, 250*time.Millisecond)
 	o.MaxUnacknowledged = cmp.Or(o.MaxUnacknowledged, 4096)
 	o.ReceiveMaximum = min(cmp.Or(o.ReceiveMaximum, 1024), o.MaxUnacknowledged, math.MaxUint16)

@@ -31,6 +31,9 @@ type outqueue struct {
 	live  int // messages
 	bytes int
 	firm  int // so many at the head are known not to be of QoS 0
+
+	memory *memory // that all queues share; nil: it is not counted
+	due    int     // bytes by which that is yet to change
 }
 
 func (q *outqueue) at(i int) *item { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
@@ -51,6 +54,7 @@ func (q *outqueue) push(it item, maxItems, maxBytes int) (dropped int) {
 	*q.at(q.n - 1) = it
 	q.live++
 	q.bytes += size
+	q.hold(&it)
 	return dropped
 }
 
@@ -75,6 +79,7 @@ func (q *outqueue) evict() bool {
 		if it := q.at(q.firm); it.msg != nil && it.qos == 0 {
 			q.live--
 			q.bytes -= it.cost()
+			q.letGo(it)
 			*it = item{}
 			return true
 		}
@@ -97,9 +102,10 @@ func (q *outqueue) peek() (item, bool) {
 func (q *outqueue) pop() {
 	q.live--
 	q.bytes -= q.at(0).cost()
+	q.letGo(q.at(0))
 	q.step()
 	if q.n == 0 && len(q.ring) > 256 {
-		*q = outqueue{}
+		q.ring, q.head, q.firm = nil, 0, 0
 	}
 }
 

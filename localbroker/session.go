@@ -61,13 +61,13 @@ func (s *session) offer(it item) (o outcome) {
 		o.gone = true // what is not durable is not kept for somebody who is away
 		return o
 	}
-	limits := &s.conn.b.opts
+	b := s.conn.b
 	idle := s.out.live == 0
-	o.dropped = s.out.push(it, limits.MaxQueued, limits.MaxQueuedBytes)
+	o.dropped = s.out.push(it, b.opts.MaxQueued, b.memory.limit(b.opts.MaxQueuedBytes, 2))
 	if idle {
 		o.wake = s.conn
 	}
-	o.pressed = !s.stalled && s.longer(limits, 4)
+	o.pressed = !s.stalled && s.longer(4)
 	return o
 }
 
@@ -75,13 +75,14 @@ func (s *session) offer(it item) (o outcome) {
 func (s *session) pressed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn != nil && !s.stalled && s.longer(&s.conn.b.opts, 4)
+	return s.conn != nil && !s.stalled && s.longer(4)
 }
 
 // longer reports whether more waits than that part of the limits. Publishers begin to wait at a quarter, which leaves the rest for those
-// who are under way, and go on at an eighth.
-func (s *session) longer(limits *Options, part int) bool {
-	return s.out.live > limits.MaxQueued/part || s.out.bytes > limits.MaxQueuedBytes/part
+// who are under way, and go on at an eighth. The session has a connection.
+func (s *session) longer(part int) bool {
+	b := s.conn.b
+	return s.out.live > b.opts.MaxQueued/part || s.out.bytes > b.memory.limit(b.opts.MaxQueuedBytes, 4)/part
 }
 
 // advanced notes that the client takes what it is sent.
@@ -93,7 +94,7 @@ func (s *session) advanced() {
 
 // drain lets those go on who wait for a short queue, if it is.
 func (s *session) drain() {
-	if s.room != nil && (s.conn == nil || !s.longer(&s.conn.b.opts, 8)) {
+	if s.room != nil && (s.conn == nil || !s.longer(8)) {
 		close(s.room)
 		s.room = nil
 	}
@@ -103,7 +104,7 @@ func (s *session) drain() {
 func (s *session) drained() (room <-chan struct{}, progress uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn == nil || s.stalled || !s.longer(&s.conn.b.opts, 4) {
+	if s.conn == nil || s.stalled || !s.longer(4) {
 		return nil, 0
 	}
 	if s.room == nil {
@@ -129,7 +130,9 @@ func (s *session) attach(c *conn) {
 	defer s.mu.Unlock()
 	s.conn = c
 	s.offline = time.Time{}
-	s.out, s.window, s.flying = outqueue{}, window{}, nil
+	s.out.end()
+	s.out.memory = &c.b.memory
+	s.window, s.flying = window{}, nil
 	s.stalled = false
 }
 
@@ -141,7 +144,8 @@ func (s *session) detach(now time.Time) (shared []item) {
 	shared = s.unshared()
 	s.conn = nil
 	s.offline = now
-	s.out, s.window, s.flying = outqueue{}, window{}, nil
+	s.out.end()
+	s.window, s.flying = window{}, nil
 	s.advanced()
 	return shared
 }

@@ -159,7 +159,9 @@ func (c *conn) send(b []byte, s *scratch) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.b.opts.WriteTimeout)); err != nil {
 		return err
 	}
+	c.b.memory.held.Add(int64(len(b))) // while it waits
 	n, err := c.nc.Write(b[n:])
+	c.b.memory.held.Add(-int64(len(b)))
 	if err != nil {
 		c.b.stats.bytesOut.Add(uint64(n))
 		return err

@@ -24,6 +24,7 @@ func (a *App) brokerOptions() (localbroker.Options, error) {
 		MaxPerAddress:    cfg.MaxPerAddress,
 		MaxQueued:        cfg.MaxQueued,
 		MaxQueuedBytes:   int(cfg.MaxQueuedSize),
+		MaxQueuedTotal:   int(cfg.MaxQueuedTotal),
 		MaxSubscriptions: cfg.MaxSubscriptions,
 		MaxSessions:      cfg.MaxSessions,
 		MaxRetained:      cfg.MaxRetained,

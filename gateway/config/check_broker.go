@@ -30,6 +30,7 @@ func (c *checker) broker() {
 	within(c, "broker.max_per_address", b.MaxPerAddress, 0, 100000)
 	within(c, "broker.max_queued", b.MaxQueued, 1, 1000000)
 	within(c, "broker.max_queued_size", b.MaxQueuedSize, 64*KiB, 1*GiB)
+	within(c, "broker.max_queued_total", b.MaxQueuedTotal, 1*MiB, 1*GiB)
 	within(c, "broker.max_subscriptions", b.MaxSubscriptions, 1, 1000000)
 	within(c, "broker.max_sessions", b.MaxSessions, 1, 1000000)
 	within(c, "broker.max_retained", b.MaxRetained, 1, 1000000)

@@ -95,6 +95,8 @@ type Broker struct {
 	// MaxQueued and MaxQueuedSize bound what waits in memory for one client that is connected.
 	MaxQueued     int  `toml:"max_queued"`
 	MaxQueuedSize Size `toml:"max_queued_size"`
+	// MaxQueuedTotal bounds what waits in memory for all clients together.
+	MaxQueuedTotal Size `toml:"max_queued_total"`
 	// MaxSubscriptions bounds the subscriptions of one client.
 	MaxSubscriptions int `toml:"max_subscriptions"`
 	// MaxSessions bounds the sessions that are kept for clients, connected or away.

@@ -33,6 +33,7 @@ func newConfig() *Config {
 			MaxInflight:      100,
 			MaxQueued:        65536,
 			MaxQueuedSize:    8 * MiB,
+			MaxQueuedTotal:   64 * MiB,
 			MaxSubscriptions: 1000,
 			MaxSessions:      1000,
 			MaxRetained:      10000,

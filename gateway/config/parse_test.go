@@ -157,7 +157,7 @@ type = "bool"
 		Broker: Broker{
 			AllowAnonymous: true, PasswordFile: "/etc/passwd.mqtt", ACLFile: "/etc/acl.mqtt", SysInterval: 30 * time.Second, MaxPacketSize: MiB, MaxConnections: 5,
 			ConnectTimeout: 3 * time.Second, MaxInflight: 7,
-			MaxQueued: 65536, MaxQueuedSize: 8 * MiB, MaxSubscriptions: 1000, MaxSessions: 1000, MaxRetained: 10000, MaxRetainedSize: 16 * MiB,
+			MaxQueued: 65536, MaxQueuedSize: 8 * MiB, MaxQueuedTotal: 64 * MiB, MaxSubscriptions: 1000, MaxSessions: 1000, MaxRetained: 10000, MaxRetainedSize: 16 * MiB,
 			Session:   Session{MaxAge: 2 * time.Hour, MaxSize: MiB},
 			Listeners: []Listener{{Address: "localhost:1883", AllowAnonymous: true}, {Address: ":1884"}},
 		},
