@@ -16,6 +16,7 @@ import (
 // Driver is one bus with its Modbus devices. One goroutine uses it, except for Stats, which any may call.
 type Driver struct {
 	name    string
+	line    string // what of it to check when nobody answers
 	client  *client
 	devices []*device
 	writes  atomic.Uint64
@@ -41,6 +42,7 @@ type device struct {
 	group     *group   // of the poll under way
 	pending   []*block // likewise
 	heard     bool     // the device has answered in it
+	known     bool     // the device has answered since the start
 	silent    int      // polls in a row before it without any answer
 	losses    int      // of the bus, when what was refused was last forgotten
 	response
@@ -58,7 +60,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus %q: %w", o.Name, err)
 	}
-	d := &Driver{name: o.Name, client: newClient(b, o), pace: newPace(o), limits: o.limits(), timeout: cmp.Or(o.Timeout, usualTimeout)}
+	d := &Driver{name: o.Name, line: lineToCheck(o), client: newClient(b, o), pace: newPace(o), limits: o.limits(), timeout: cmp.Or(o.Timeout, usualTimeout)}
 	for _, dev := range o.Devices {
 		d.devices = append(d.devices, newDevice(dev))
 	}
@@ -136,6 +138,7 @@ func (d *Driver) Poll(ctx context.Context, device, group, step int, readings []g
 	b := dev.pending[0]
 	dev.pending = dev.pending[1:]
 	data, err := d.fetch(ctx, dev, step, newRead(b.at(), b.count))
+	dev.learn(err)
 	var failed *failure
 	switch {
 	case err == nil:
@@ -147,7 +150,7 @@ func (d *Driver) Poll(ctx context.Context, device, group, step int, readings []g
 	case dev.bisect(b, failed):
 		err = nil
 	default:
-		err = dev.fail(b, failed, readings)
+		err = d.fail(dev, b, failed, readings)
 	}
 	if len(dev.pending) == 0 && dev.heard {
 		err = cmp.Or(err, dev.group.recall(readings))
@@ -156,9 +159,9 @@ func (d *Driver) Poll(ctx context.Context, device, group, step int, readings []g
 }
 
 // fail draws the conclusions from a block that brought nothing.
-func (dev *device) fail(b *block, f *failure, readings []gateway.Reading) error {
+func (d *Driver) fail(dev *device, b *block, f *failure, readings []gateway.Reading) error {
 	dev.spoil(b, f, readings)
-	err := fmt.Errorf("device %q: read %s: %w", dev.info.Name, dev.describe(b), dev.judge(b, f))
+	err := fmt.Errorf("device %q: read %s: %w", dev.info.Name, dev.describe(b), hintOffset(b.at(), d.hintSilence(dev, dev.judge(b, f))))
 	if f.refusesBlock() {
 		dev.group.refuse(b, f.reason, err)
 	}

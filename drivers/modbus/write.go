@@ -52,7 +52,7 @@ func (d *Driver) send(ctx context.Context, dev *device, point int, v gateway.Val
 	}
 	d.writes.Add(1)
 	if err != nil {
-		return nil, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, err, doubt(err))
+		return nil, fmt.Errorf("write %v to %v of device %q: %w%s", v, p.Address, dev.info.Name, hintOffset(p.Address, err), doubt(err))
 	}
 	return data, nil
 }
