@@ -39,7 +39,8 @@ type bus struct {
 	current  *poll         // under way between two of its steps; nil when there is none
 	pause    time.Duration // after the last panic; 0 after a clean conversation
 	resume   time.Time     // no conversation before that
-	alarm    Alarm         // rung when there is something to look for before the next poll is due
+	panicLog gateway.Throttle
+	alarm    Alarm // rung when there is something to look for before the next poll is due
 
 	passages *passages // of other masters
 	counters counters
@@ -155,7 +156,10 @@ func (b *bus) panicked(p any, stack []byte) {
 	b.counters.panics.Add(1)
 	b.pause = min(max(firstPause, 2*b.pause), longestPause)
 	b.resume = b.now().Add(b.pause)
-	b.log.Error("driver panicked, the bus pauses and opens anew", "panic", p, "pause", b.pause, "stack", string(stack))
+	args := []any{"panic", p, "pause", b.pause, "stack", string(stack)}
+	b.panicLog.Do(b.now(), func(leftOut uint64) {
+		b.log.Error("driver panicked, the bus pauses and opens anew", withLeftOut(args, leftOut)...)
+	})
 	b.close()
 }
 

@@ -37,15 +37,15 @@ type device struct {
 	slots        []int           // of its groups, in the bus's schedule
 	groupOf      []int           // of each point
 
-	readings  []gateway.Reading // the newest of each point
-	before    []gateway.Reading // kept for its memory
-	news      []int             // likewise
-	state     availability
-	failures  int    // polls in a row without any answer; of an offline device: probes
-	lastError string // as logged
-	clean     int    // polls in a row without an error
-	told      []told // of each point
-	asked     bool   // a command was carried out: the next poll is published whatever it brings
+	readings []gateway.Reading // the newest of each point
+	before   []gateway.Reading // kept for its memory
+	news     []int             // likewise
+	state    availability
+	failures int     // polls in a row without any answer; of an offline device: probes
+	faults   []fault // of each group
+	log      gateway.Throttle
+	told     []told // of each point
+	asked    bool   // a command was carried out: the next poll is published whatever it brings
 }
 
 func newDevice(index int, cfg Device, topics gateway.Topics) *device {
@@ -57,6 +57,7 @@ func newDevice(index int, cfg Device, topics gateway.Topics) *device {
 		staleAfter: make([]time.Duration, len(cfg.Points)),
 		told:       make([]told, len(cfg.Points)),
 		groupOf:    make([]int, len(cfg.Points)),
+		faults:     make([]fault, len(cfg.Groups)),
 	}
 	for i, p := range cfg.Points {
 		d.names[i] = p.Name

@@ -20,6 +20,7 @@ type fakeDriver struct {
 	devices []Device
 	cost    time.Duration // of each conversation
 	onPoll  func(ctx context.Context, device, step int, readings []gateway.Reading) (bool, error)
+	onGroup func(group int, readings []gateway.Reading) error // in place of onPoll, one step for each group
 	onWrite func(ctx context.Context, device, point int, v gateway.Value) (gateway.Reading, error)
 
 	mu     sync.Mutex
@@ -55,6 +56,9 @@ func (d *fakeDriver) Poll(ctx context.Context, device, group, step int, readings
 		wait(timeout, ctx.Done())
 		readings[0] = gateway.Reading{Reason: gateway.ReasonCRC, Time: time.Now()} // what this step covers
 		return false, fmt.Errorf("read registers: %w", ErrNoAnswer)
+	}
+	if d.onGroup != nil {
+		return false, d.onGroup(group, readings)
 	}
 	if d.onPoll != nil {
 		return d.onPoll(ctx, device, step, readings)

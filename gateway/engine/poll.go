@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/tidegate/tidegate/gateway"
@@ -18,6 +19,8 @@ type poll struct {
 	answered bool              // anything came back
 	cost     time.Duration     // of its conversations, without what came between them
 	err      error             // the last
+	failed   int               // the group that it is of
+	errs     int               // how many there were
 }
 
 // begin starts a poll of groups that the schedule or a command says are due.
@@ -55,7 +58,8 @@ func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 	p.cost += took
 	b.passages.polled(took)
 	if err != nil {
-		p.err = err
+		p.err, p.failed = err, p.groups[p.at]
+		p.errs++
 	}
 	if errors.Is(err, ErrNoAnswer) || errors.Is(err, errPanic) || ctx.Err() != nil {
 		return false
@@ -71,6 +75,8 @@ func (b *bus) ask(ctx context.Context, p *poll) (more bool) {
 func (b *bus) finish(p *poll) {
 	now := b.now()
 	d := b.devices[p.index]
+	defer b.panicLog.Flush(now)
+	defer d.log.Flush(now)
 	b.counters.poll(p.index, p.answered)
 	if p.answered {
 		b.answered(d, p, now)
@@ -78,7 +84,7 @@ func (b *bus) finish(p *poll) {
 	}
 	d.failures++
 	if d.state == online && d.failures < offlineAfter {
-		b.report(d, p)
+		b.report(d, p, now)
 		b.publishPoll(d, p, now)
 		return
 	}
@@ -90,10 +96,10 @@ func (b *bus) finish(p *poll) {
 
 func (b *bus) answered(d *device, p *poll, now time.Time) {
 	d.failures = 0
-	b.report(d, p)
+	b.report(d, p, now)
 	if d.state != online {
 		d.state = online
-		b.log.Info("device is online", "device", d.Name)
+		b.tell(d, now, slog.LevelInfo, "device is online")
 		b.publishAvailability(d, now)
 		for _, slot := range d.slots {
 			b.schedule.release(slot, now)
@@ -105,8 +111,8 @@ func (b *bus) answered(d *device, p *poll, now time.Time) {
 func (b *bus) goOffline(d *device, p *poll, now time.Time) {
 	d.state = offline
 	d.failures = 0 // from here on it counts probes
-	d.lastError = ""
-	b.log.Warn("device is offline", "device", d.Name, "error", p.err)
+	clear(d.faults)
+	b.tell(d, now, slog.LevelWarn, "device is offline", "error", p.err)
 	reason := d.failure(p.before)
 	for i := range d.readings {
 		d.readings[i] = gateway.Reading{Reason: reason, Time: now}
@@ -138,22 +144,6 @@ func (b *bus) offline() (n int) {
 		}
 	}
 	return n
-}
-
-// report logs what went wrong with a poll: once for as long as it stays the same, also when it comes and goes.
-func (b *bus) report(d *device, p *poll) {
-	if p.err == nil {
-		if d.clean++; d.lastError != "" && d.clean == quietPolls {
-			d.lastError = ""
-			b.log.Info("device is polled without errors again", "device", d.Name)
-		}
-		return
-	}
-	d.clean = 0
-	if text := p.err.Error(); text != d.lastError {
-		d.lastError = text
-		b.log.Warn("poll failed, in part or as a whole", "device", d.Name, "error", text)
-	}
 }
 
 func (b *bus) publishAvailability(d *device, now time.Time) {
