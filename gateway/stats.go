@@ -89,6 +89,7 @@ type BusStats struct {
 	Errors    uint64 // answers that were refused: check sum, length, unit, function
 	Exception uint64 // Modbus exceptions received
 	Opens     uint64
+	Failures  map[string]uint64 // ports and connections that could not be opened, or were lost, by reason: "refused", "reset", "open", "lost", ...
 	Polls     uint64 // polls of devices completed
 	Missed    uint64 // poll slots that could not be kept
 	Writes    uint64

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/drivers/bus/trace"
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // Options describe a bus. Exactly one of Port and Endpoint is set.
@@ -109,14 +110,16 @@ type Bus struct {
 	fails   int  // failures to open, and links lost before they brought an answer, in a row
 	retryAt time.Time
 	lastErr error
-	told    bool       // that the bus is open
+	told    bool // that the bus is open
+	log     gateway.Throttle
 	buf     [1024]byte // four times the longest RTU frame
 	rec     *recorder  // nil when nobody traces
 
-	open   atomic.Bool
-	opens  atomic.Uint64
-	panics atomic.Uint64
-	busy   atomic.Int64 // nanoseconds
+	open     atomic.Bool
+	opens    atomic.Uint64
+	panics   atomic.Uint64
+	busy     atomic.Int64 // nanoseconds
+	failures failureCounts
 }
 
 // Stats is a snapshot of a bus. Counters start at 0 with the Bus.
@@ -125,6 +128,8 @@ type Stats struct {
 	Opens  uint64        // ports opened and connections made
 	Panics uint64        // caught at the bus's boundary
 	Busy   time.Duration // time spent in conversations
+	// Failures counts by [Failure] how often the port or connection could not be opened or was lost.
+	Failures map[string]uint64
 }
 
 // New returns a bus that is not open yet.
@@ -146,7 +151,10 @@ func New(o Options) (*Bus, error) {
 
 // Stats may be called at any time, also during a conversation.
 func (b *Bus) Stats() Stats {
-	return Stats{Open: b.open.Load(), Opens: b.opens.Load(), Panics: b.panics.Load(), Busy: time.Duration(b.busy.Load())}
+	return Stats{
+		Open: b.open.Load(), Opens: b.opens.Load(), Panics: b.panics.Load(), Busy: time.Duration(b.busy.Load()),
+		Failures: b.failures.snapshot(b.line),
+	}
 }
 
 // Exchange sends a request and returns the answer, opening the bus first if it is closed. The answer lies in the bus's own memory
@@ -232,6 +240,7 @@ func (b *Bus) ensureOpen(ctx context.Context) error {
 			return ctx.Err()
 		}
 		b.lastErr, b.told = err, false
+		b.failures.add(failureOf(err, FailureOpen))
 		b.backOff()
 		return &OfflineError{Err: err, Wait: time.Until(b.retryAt)}
 	}
@@ -240,7 +249,7 @@ func (b *Bus) ensureOpen(ctx context.Context) error {
 	b.opens.Add(1)
 	if !b.told {
 		b.told = true
-		b.opts.Log.Info("bus open", "where", b.where)
+		b.tellOpen()
 	}
 	return l.pause(ctx, b.opts.ConnectDelay)
 }
@@ -265,9 +274,21 @@ func (b *Bus) failed(ctx context.Context, c Conversation, err error) error {
 	return err
 }
 
+// tellOpen logs that the bus is open again, unless that happens all the time.
+func (b *Bus) tellOpen() {
+	b.log.Do(time.Now(), func(leftOut uint64) {
+		args := []any{"where", b.where}
+		if leftOut > 0 {
+			args = append(args, "left_out", leftOut)
+		}
+		b.opts.Log.Info("bus open", args...)
+	})
+}
+
 // lose closes a link that is broken.
 func (b *Bus) lose(err error) error {
 	_ = b.drop()
+	b.failures.add(failureOf(err, FailureLost))
 	b.lastErr, b.told = err, false
 	if b.proven {
 		b.fails = 0 // the link worked until now: the first attempt to reopen follows at once

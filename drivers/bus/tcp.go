@@ -26,7 +26,7 @@ func dialReason(err error) error {
 	case certificateReason(err) != nil:
 		return certificateReason(err)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer to the connection request: is the device switched on, does a firewall stand between?")
+		return errNoReply
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -42,7 +42,7 @@ func connReason(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errTimeout
 	case errors.Is(err, io.EOF):
-		return errors.New("the device closed the connection")
+		return errHungUp
 	case errors.Is(err, syscall.ECONNREFUSED): // a datagram came back
 		return fmt.Errorf("%w: the host is there but nothing listens on this port", syscall.ECONNREFUSED)
 	case errors.As(err, &op):

@@ -115,7 +115,7 @@ func (d *Driver) Close() error {
 func (d *Driver) Stats() gateway.BusStats {
 	b, c := d.client.bus.Stats(), d.client
 	return gateway.BusStats{
-		Name: d.name, Open: b.Open, Opens: b.Opens, Panics: b.Panics, Busy: b.Busy,
+		Name: d.name, Open: b.Open, Opens: b.Opens, Failures: b.Failures, Panics: b.Panics, Busy: b.Busy,
 		Requests: c.requests.Load(), Timeouts: c.timeouts.Load(), Errors: c.errors.Load(), Exception: c.exceptions.Load(),
 		Writes: d.writes.Load(),
 	}

@@ -39,7 +39,7 @@ func options() api.Options {
 				}}
 			},
 			Buses: func() []gateway.BusStats {
-				return []gateway.BusStats{{Name: "line", Timeouts: 4, Load: 0.7, Devices: []gateway.DeviceStats{
+				return []gateway.BusStats{{Name: "line", Timeouts: 4, Load: 0.7, Failures: map[string]uint64{"reset": 6}, Devices: []gateway.DeviceStats{
 					{Name: "meter", Online: true, Polls: 9, Missed: 2, Wanted: 1, Achieved: 0.5, Behind: true},
 				}}}
 			},
@@ -81,6 +81,7 @@ func TestMetricsCarrySnapshots(t *testing.T) {
 		`tidegate_mqtt_connections 2`,
 		`tidegate_bridge_epoch{upstream="cloud"} 17`,
 		`tidegate_bus_timeouts_total{bus="line"} 4`,
+		`tidegate_bus_failures_total{bus="line",reason="reset"} 6`,
 		`tidegate_device_up{device="meter"} 1`,
 		`tidegate_bus_load_ratio{bus="line"} 0.7`,
 		`tidegate_device_polls_total{device="meter"} 9`,

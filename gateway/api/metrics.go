@@ -37,6 +37,7 @@ func newCollector(o Options) *collector {
 	c.describe([]string{"upstream"}, bridgeMetrics(gateway.BridgeStats{}))
 	c.describe([]string{"upstream", "reason"}, waitingMetrics())
 	c.describe([]string{"bus"}, busMetrics(gateway.BusStats{}))
+	c.describe([]string{"bus", "reason"}, busFailureMetrics(0))
 	c.describe([]string{"device"}, deviceMetrics(gateway.DeviceStats{}))
 	c.describe([]string{"server"}, modbusServerMetrics(gateway.ModbusServerStats{}))
 	return c
@@ -78,6 +79,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, b := range c.o.Snapshots.Buses() {
 		c.emit(ch, busMetrics(b), b.Name)
+		for reason, n := range b.Failures {
+			c.emit(ch, busFailureMetrics(n), b.Name, reason)
+		}
 		for _, d := range b.Devices {
 			c.emit(ch, deviceMetrics(d), d.Name)
 		}
@@ -240,6 +244,11 @@ func busMetrics(s gateway.BusStats) []row {
 		{metric{"tidegate_bus_busy_seconds_total", "Time spent in conversations.", counter}, s.Busy.Seconds()},
 		level("tidegate_bus_load_ratio", "Share of the last half minute to minute that the bus was busy, 0 to 1.", s.Load),
 	}
+}
+
+func busFailureMetrics(n uint64) []row {
+	return []row{count("tidegate_bus_failures_total",
+		"Times that the port or connection could not be opened (refused, unreachable, timeout, open) or was lost (reset, closed, lost).", n)}
 }
 
 func deviceMetrics(d gateway.DeviceStats) []row {
