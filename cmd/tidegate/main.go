@@ -67,7 +67,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newRunCommand(), newCheckCommand(), newDemoCommand(), newSimCommand(), newBufferCommand(),
-		newBridgeCommand(probeUpstream), newPasswdCommand(), newSubCommand(), newPubCommand(), newDecodeCommand(), newIdentifyCommand(), newVersionCommand())
+		newBridgeCommand(probeUpstream), newPasswdCommand(), newSubCommand(), newPubCommand(), newDecodeCommand(), newIdentifyCommand(), newReferenceCommand(), newVersionCommand())
 	markUsage(root)
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,9 @@ func (f simFlags) check() (ids []byte, line sim.Line, err error) {
 	if f.baud < 0 {
 		return nil, line, usageError{fmt.Errorf("--baud %d: use 0 or more", f.baud)}
 	}
+	if err := checkListen(f.tcp); err != nil {
+		return nil, line, usageError{err}
+	}
 	for _, id := range f.units {
 		if id < 1 || id > 247 {
 			return nil, line, usageError{fmt.Errorf("--units %d: a unit id is 1 to 247", id)}
@@ -64,6 +68,21 @@ func (f simFlags) check() (ids []byte, line sim.Line, err error) {
 		ids = append(ids, byte(id))
 	}
 	return ids, sim.Line{Baud: f.baud, Parity: parity}, nil
+}
+
+// checkListen refuses an address to listen on that has no port.
+func checkListen(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, _, err := net.SplitHostPort(addr)
+	switch _, notPort := strconv.ParseUint(addr, 10, 16); {
+	case err == nil:
+		return nil
+	case notPort == nil:
+		return fmt.Errorf("--tcp %s: write :%[1]s for all addresses of this machine, or 127.0.0.1:%[1]s for itself alone", addr)
+	}
+	return fmt.Errorf("--tcp %s: %w: write it as 127.0.0.1:1502", addr, err)
 }
 
 func simulate(ctx context.Context, f simFlags, out io.Writer, log *slog.Logger) error {

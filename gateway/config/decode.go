@@ -174,7 +174,7 @@ func (d *decoder) example(path string, raw any, needs string) string {
 	case isText && needs == needsNumber && isNumber(withPoint(text)):
 		return fmt.Sprintf(`write %s = %s`, key, withPoint(text))
 	}
-	return "configs/reference.toml shows " + tableName(parent(path))
+	return "tidegate reference shows " + tableName(parent(path))
 }
 
 const needsNumber = "a number, without quotes"
