@@ -150,6 +150,7 @@ func TestUnit(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/tidegate").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	t.Run("reaches serial ports", func(t *testing.T) { testDevices(t, keys) })
 	t.Run("starts the daemon", func(t *testing.T) { testExecStart(t, keys, binary) })
 	t.Run("verifies", func(t *testing.T) { testVerify(t, string(text), binary) })
 }
@@ -172,6 +173,26 @@ func testExecStart(t *testing.T, keys map[string][]string, binary string) {
 		if strings.HasPrefix(arg, "-") && !regexp.MustCompile(`(?m)^\s+(-\w, )?`+regexp.QuoteMeta(arg)+`[\s,]`).Match(help) {
 			t.Errorf("ExecStart gives %s, which tidegate %s does not know:\n%s", arg, argv[1], help)
 		}
+	}
+}
+
+// serialClasses are the device classes of serial ports, as the kernel's drivers register them in /proc/devices: the name of the node without
+// its number. A port of a class that is missing in the unit is refused, whatever its permissions are.
+var serialClasses = []string{
+	"ttyS", "ttyUSB", "ttyACM", "ttyXRUSB", "ttyAMA", "ttySC", "ttymxc", "ttyLP", "ttyO", "ttyAML", "ttySTM", "ttyPS", "ttyTHS", "ttySAC",
+}
+
+func testDevices(t *testing.T, keys map[string][]string) {
+	if got := keys["Service.DevicePolicy"]; !slices.Equal(got, []string{"closed"}) {
+		t.Errorf("DevicePolicy is %q, want closed", got)
+	}
+	var want []string
+	for _, class := range serialClasses {
+		want = append(want, "char-"+class+" rw")
+	}
+	got := slices.Sorted(slices.Values(keys["Service.DeviceAllow"]))
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("DeviceAllow is\n%q, want\n%q", got, want)
 	}
 }
 

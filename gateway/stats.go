@@ -90,8 +90,8 @@ type BusStats struct {
 	Exception uint64 // Modbus exceptions received
 	Opens     uint64
 	Failures  map[string]uint64 // ports and connections that could not be opened, or were lost, by reason: "refused", "reset", "open", "lost", ...
-	Polls     uint64 // polls of devices completed
-	Missed    uint64 // poll slots that could not be kept
+	Polls     uint64            // polls of devices completed
+	Missed    uint64            // poll slots that could not be kept
 	Writes    uint64
 	Passed    uint64        // requests of other masters that had their turn
 	Refused   uint64        // requests of other masters that were not sent: too many waited, one waited for too long, or the bus paused
