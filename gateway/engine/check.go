@@ -98,7 +98,7 @@ func fitNumber(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
 	switch v.Kind() {
 	case gateway.KindInt, gateway.KindUint, gateway.KindFloat64:
 	default:
-		return gateway.Value{}, fmt.Errorf("%s is not a number", v)
+		return gateway.Value{}, fmt.Errorf("%s is not a number%s", v, hintComma(v))
 	}
 	if p.Min != 0 || p.Max != 0 {
 		switch f := v.Float(); {
@@ -121,6 +121,16 @@ func fitNumber(p *gateway.Point, v gateway.Value) (gateway.Value, error) {
 	default:
 		return gateway.Float64(v.Float()), nil
 	}
+}
+
+// hintComma explains a text that is a number with a comma, as half the world writes a fraction; "" for any other value.
+func hintComma(v gateway.Value) string {
+	whole, fraction, found := strings.Cut(v.Text(), ",")
+	point := whole + "." + fraction
+	if _, err := strconv.ParseFloat(point, 64); !found || err != nil || v.Kind() != gateway.KindString {
+		return ""
+	}
+	return ": write " + point + ", with a point and without quotes"
 }
 
 func fitInt(v gateway.Value) (gateway.Value, error) {

@@ -100,6 +100,7 @@ func TestRejections(t *testing.T) {
 		{"not writable", "t/m/c/set", "1", "t/m/result", "rejected: point c is not writable"},
 		{"above", "t/m/a/set", "100.5", "t/m/result", "rejected: value of a: 100.5 is above 100"},
 		{"below", "t/m/a/set", "-1", "t/m/result", "rejected: value of a: -1 is below 0"},
+		{"comma", "t/m/a/set", `"42,5"`, "t/m/result", "rejected: value of a: 42,5 is not a number: write 42.5, with a point and without quotes"},
 		{"wrong type", "t/m/a/set", `"1"`, "t/m/result", "rejected: value of a: 1 is not a number"},
 		{"wrong type", "t/m/b/set", `2`, "t/m/result", "rejected: value of b: 2 is not true or false"},
 		{"malformed", "t/m/a/set", `on`, "t/m/result", "rejected: parse command: malformed JSON"},

@@ -101,13 +101,16 @@ func parseDeviceSet(c *gateway.Command, b []byte) error {
 }
 
 // parser reads strict JSON token by token: it never nests deeper than the shape that it expects.
-type parser struct{ dec *json.Decoder }
+type parser struct {
+	dec *json.Decoder
+	src []byte
+}
 
 func newParser(b []byte) (*parser, error) {
 	if !utf8.Valid(b) {
 		return nil, fmt.Errorf("payload is not UTF-8")
 	}
-	p := &parser{dec: json.NewDecoder(bytes.NewReader(b))}
+	p := &parser{dec: json.NewDecoder(bytes.NewReader(b)), src: b}
 	p.dec.UseNumber()
 	return p, nil
 }
@@ -118,6 +121,9 @@ func (p *parser) token() (json.Token, error) {
 		return nil, fmt.Errorf("JSON ends too early")
 	}
 	if err != nil {
+		if hint := hintComma(p.src, p.dec.InputOffset()); hint != "" {
+			return nil, fmt.Errorf("malformed JSON near byte %d%s", p.dec.InputOffset(), hint)
+		}
 		return nil, fmt.Errorf("malformed JSON near byte %d: %w", p.dec.InputOffset(), err)
 	}
 	return t, nil
@@ -125,7 +131,8 @@ func (p *parser) token() (json.Token, error) {
 
 func (p *parser) end() error {
 	if _, err := p.dec.Token(); err != io.EOF {
-		return fmt.Errorf("something follows the JSON value at byte %d", p.dec.InputOffset())
+		at := p.dec.InputOffset()
+		return fmt.Errorf("something follows the JSON value at byte %d%s", at, hintComma(p.src, at))
 	}
 	return nil
 }

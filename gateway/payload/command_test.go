@@ -59,6 +59,10 @@ func TestParseCommandRefuses(t *testing.T) {
 		{"p", "set", `[1]`, `an array where`},
 		{"p", "set", `{"value":1}`, `an object where`},
 		{"p", "set", `1 2`, `something follows the JSON value at byte`},
+		{"p", "set", `42,5`, `something follows the JSON value at byte 2: a fraction has a point, not a comma: 42.5`},
+		{"p", "set", `-0,25 `, `not a comma: -0.25`},
+		{"", "set", `{"values":{"p":42,5}}`, `malformed JSON near byte 18: a fraction has a point, not a comma: 42.5`},
+		{"", "set", `{"values":{"p":42,5,"q":1}}`, `not a comma: 42.5`},
 		{"p", "set", `1]`, `something follows`},
 		{"p", "set", `NaN`, `malformed JSON`},
 		{"p", "set", `1e400`, `number 1e400 is too large`},
@@ -87,6 +91,18 @@ func TestParseCommandRefuses(t *testing.T) {
 		_, err := ParseCommand("d", c.point, c.verb, &gateway.Message{Payload: []byte(c.payload)})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.60s: got error %v, want %s", c.payload, err, c.want)
+		}
+	}
+}
+
+// A comma that is none of a fraction is not explained as one.
+func TestOtherCommas(t *testing.T) {
+	for _, s := range []string{`1,`, `,5`, `1, 5`, `1.5,2`, `1,000,000`, `{"values":{"p":1,}}`, `{"values":{"p":1,q:2}}`} {
+		for _, point := range []string{"p", ""} {
+			_, err := ParseCommand("d", point, "set", &gateway.Message{Payload: []byte(s)})
+			if err == nil || strings.Contains(err.Error(), "fraction") {
+				t.Errorf("%s: got %v, want an error that does not speak of fractions", s, err)
+			}
 		}
 	}
 }
