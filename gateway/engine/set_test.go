@@ -44,6 +44,23 @@ func TestSetByACaller(t *testing.T) {
 	})
 }
 
+// A bus that waits for its next poll is woken: a command is no poll's passenger.
+func TestSetDoesNotWaitForAPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := meters("m")
+		r := newRig(t, d)
+		r.start()
+		r.after(700 * time.Millisecond) // polled at 0 and at 500 ms, and then at 1500 ms
+		began := time.Now()
+		_, err := r.engine.Set(t.Context(), "m", set("a", gateway.Int(7)))
+		if took := time.Since(began); err != nil || took > 100*time.Millisecond {
+			t.Errorf("took %v on an idle bus, %v", took, err)
+		}
+		r.stop()
+		want(t, "writes", d.taken("write"), talk{"write 0.0=7", 700 * time.Millisecond})
+	})
+}
+
 func TestSetRefusesBeforeAnythingIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
