@@ -39,6 +39,17 @@ func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) 
 	return back, nil
 }
 
+// Check implements engine.Checker: it says why a point cannot hold v, and asks nobody.
+func (d *Driver) Check(device, point int, v gateway.Value) error {
+	c := d.devices[device].codecs[point]
+	if c.typ == Bool {
+		_, err := c.encodeBit(v)
+		return err
+	}
+	_, err := c.encode(v)
+	return err
+}
+
 // send writes v to a point. The data is what was read back in the same request, if it was.
 func (d *Driver) send(ctx context.Context, dev *device, point int, v gateway.Value) (data []byte, err error) {
 	p := dev.points[point]

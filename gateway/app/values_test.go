@@ -187,7 +187,7 @@ func TestValuesEndToEnd(t *testing.T) {
 		{`{"mode":1}`, "done", `"mode":"auto"`, 7, 1}, // the number of a name
 		{`{"mode":3}`, "rejected", "3 is none of off (0), auto (1), manual (2)", 7, 1},
 		{`{"mode":"turbo"}`, "rejected", "turbo is none of off (0), auto (1), manual (2)", 7, 1},
-		{`{"step":16}`, "failed", "outside the range of the register: 0 to 15", 6, 0xFAF1},
+		{`{"step":16}`, "rejected", "outside the range of the register: 0 to 15", 6, 0xFAF1},
 		{`{"ratio":0.25}`, "done", `"ratio":0.25`, 5, 0x3400},
 	} {
 		v.publish(topic+"/set", `{"values":`+tc.values+`}`)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -165,6 +166,90 @@ func TestWholeBusComesBack(t *testing.T) {
 		for _, topic := range []string{"t/m0/availability", "t/m1/availability"} {
 			if got, want := r.publisher.payloads(topic), []string{"offline", "online"}; !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: got %v, want %v", topic, got, want)
+			}
+		}
+	})
+}
+
+// A line whose devices start up later than the gateway, as after a power cut: while they are asked for the first time nobody is known to answer, and the pauses
+// that keep probes off the time of those who do would be minutes long.
+func TestBusThatComesUpLateIsFoundSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, timeout = 20, 2 * time.Second
+		names := make([]string, n)
+		for i := range names {
+			names[i] = fmt.Sprintf("m%d", i)
+		}
+		d := meters(names...)
+		for i := range n {
+			d.kill(i, timeout)
+		}
+		r := newRig(t, d)
+		r.start()
+		r.after((n + 5) * timeout)
+		for i := range n {
+			d.revive(i)
+		}
+		r.after(longestBackoff + 2*timeout)
+		r.stop()
+		for _, name := range names {
+			if got, want := r.publisher.payloads("t/"+name+"/availability"), []string{"offline", "online"}; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+		}
+	})
+}
+
+// The same while the gateway runs: the line is cut for a minute.
+func TestCutLineIsFoundSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, timeout = 20, 2 * time.Second
+		names := make([]string, n)
+		for i := range names {
+			names[i] = fmt.Sprintf("m%d", i)
+		}
+		d := meters(names...)
+		r := newRig(t, d)
+		r.start()
+		r.after(10 * time.Second)
+		for i := range n {
+			d.kill(i, timeout)
+		}
+		r.after(3 * n * timeout) // each is offline after two polls
+		for i := range n {
+			d.revive(i)
+		}
+		r.after(longestBackoff + 2*timeout)
+		r.stop()
+		for _, name := range names {
+			if got, want := r.publisher.payloads("t/"+name+"/availability"), []string{"online", "offline", "online"}; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+		}
+	})
+}
+
+// Part of a line comes back: the first of its devices that is found leads to the others.
+func TestNeighboursAreFoundSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 2 * time.Second
+		names := []string{"m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9", "up"}
+		d := meters(names...)
+		const dead = 10
+		for i := range dead {
+			d.kill(i, timeout)
+		}
+		r := newRig(t, d)
+		r.start()
+		r.after(dead*timeout + time.Second)
+		for i := range dead {
+			d.revive(i)
+		}
+		r.after(20*timeout + 10*time.Second) // the pause of the one that was alone then, and a moment for all
+		r.stop()
+		for _, name := range names[:dead] {
+			if got, want := r.publisher.payloads("t/"+name+"/availability"), []string{"offline", "online"}; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %v, want %v", name, got, want)
 			}
 		}
 	})

@@ -58,6 +58,7 @@ func newBus(cfg Bus, o Options) (*bus, error) {
 			return nil, err
 		}
 		d := newDevice(i, cfg, o.Topics)
+		d.checker, _ = b.driver.(Checker)
 		for g := range d.Groups {
 			d.slots = append(d.slots, len(b.slots))
 			b.slots = append(b.slots, Place{i, g})

@@ -28,6 +28,11 @@ func (d *device) check(settings []gateway.Setting) ([]write, error) {
 		if err != nil {
 			return nil, fmt.Errorf("value of %s: %w", s.Point, err)
 		}
+		if d.checker != nil {
+			if err := d.checker.Check(d.index, i, v); err != nil {
+				return nil, fmt.Errorf("point %s: %w", s.Point, err)
+			}
+		}
 		writes = append(writes, write{i, v})
 	}
 	return writes, nil

@@ -36,6 +36,7 @@ type device struct {
 	groups       []int           // all of them
 	slots        []int           // of its groups, in the bus's schedule
 	groupOf      []int           // of each point
+	checker      Checker         // nil: the driver is none
 
 	readings []gateway.Reading // the newest of each point
 	before   []gateway.Reading // kept for its memory

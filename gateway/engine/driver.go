@@ -38,6 +38,13 @@ type Driver interface {
 	Close() error
 }
 
+// Checker is a driver that knows without asking a device whether a point can hold a value, which its kind and range alone do not tell: a register of
+// 16 bits, or a text of 8 bytes. Commands with a value that it cannot hold are refused before anything is written.
+type Checker interface {
+	// Check says why v cannot be written to a point. Any goroutine may call it at any time.
+	Check(device, point int, v gateway.Value) error
+}
+
 // ErrNoAnswer is wrapped by a driver's errors when a device does not answer or its bus cannot be opened.
 var ErrNoAnswer = errors.New("no answer")
 

@@ -57,11 +57,16 @@ func (l *lane) take(ctx, late context.Context, o *order) {
 			return
 		}
 	}
-	l.bus.orders <- o // has room: the order before it has been answered
-	l.bus.alarm.Ring()
-	if out := <-o.done; out.state != "" {
+	if out := l.hand(o); out.state != "" {
 		l.answers.settle(late, o.pos, &o.cmd, out)
 	}
+}
+
+// hand gives an order to the bus, which may be waiting for its next poll, and waits for what comes of it.
+func (l *lane) hand(o *order) outcome {
+	l.bus.orders <- o // has room: the order before it has been answered
+	l.bus.alarm.Ring()
+	return <-o.done
 }
 
 // timely refuses a command whose time is over, or cannot be told.

@@ -98,11 +98,15 @@ func (b *bus) answered(d *device, p *poll, now time.Time) {
 	d.failures = 0
 	b.report(d, p, now)
 	if d.state != online {
+		found := d.state == offline
 		d.state = online
 		b.tell(d, now, slog.LevelInfo, "device is online")
 		b.publishAvailability(d, now)
 		for _, slot := range d.slots {
 			b.schedule.release(slot, now)
+		}
+		if found {
+			b.probeAnother(now)
 		}
 	}
 	b.publishPoll(d, p, now)
@@ -119,6 +123,7 @@ func (b *bus) goOffline(d *device, p *poll, now time.Time) {
 	}
 	b.publishAvailability(d, now)
 	b.publishAll(d, now)
+	b.probeSooner(now)
 }
 
 // postpone sets the next probe of an offline device: one of its groups is asked, the others wait until it answers. On a bus where others
@@ -134,6 +139,38 @@ func (b *bus) postpone(d *device, p *poll, now time.Time) {
 		} else {
 			b.schedule.hold(slot)
 		}
+	}
+}
+
+// probeSooner cuts the pauses short that left the time to others, once no device of the bus is left that answers: a line that is cut
+// or still starting up takes its devices down one by one, and the last of them would otherwise be looked for minutes after it is back.
+func (b *bus) probeSooner(now time.Time) {
+	if b.offline() < len(b.devices) {
+		return
+	}
+	for _, d := range b.devices {
+		for _, slot := range d.slots {
+			b.schedule.advance(slot, now.Add(backoff(d.fastest, d.failures)))
+		}
+	}
+}
+
+// probeAnother hands the time that a probe in vain would have taken on to another offline device, the next that is due: what brought one
+// back has often brought back its neighbours.
+func (b *bus) probeAnother(now time.Time) {
+	next := -1
+	for _, d := range b.devices {
+		if d.state != offline {
+			continue
+		}
+		for _, slot := range d.slots {
+			if b.schedule.sooner(slot, next) {
+				next = slot
+			}
+		}
+	}
+	if next >= 0 {
+		b.schedule.hurry(next, now)
 	}
 }
 

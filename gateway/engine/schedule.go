@@ -76,6 +76,19 @@ func (s *schedule) postpone(slot int, until time.Time) {
 	c.due, c.deadline, c.probing, c.held = until, until.Add(c.interval), true, false
 }
 
+// advance has the slot due at the given time, if it would be due later.
+func (s *schedule) advance(slot int, until time.Time) {
+	if c := &s.slots[slot]; !c.held && c.due.After(until) {
+		c.due, c.deadline = until, until.Add(c.interval)
+	}
+}
+
+// sooner reports whether the slot is due before another one, or at all if that is negative.
+func (s *schedule) sooner(slot, than int) bool {
+	c := &s.slots[slot]
+	return !c.held && (than < 0 || c.due.Before(s.slots[than].due))
+}
+
 // hold leaves out the times of the slot until it is released.
 func (s *schedule) hold(slot int) {
 	c := &s.slots[slot]

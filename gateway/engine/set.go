@@ -95,8 +95,7 @@ func (l *lane) carry(o *order) {
 	if !o.direct.taken.CompareAndSwap(false, true) {
 		return
 	}
-	l.bus.orders <- o // has room: the order before it has been answered
-	out := <-o.done
+	out := l.hand(o)
 	if out.state == "" {
 		out.err = errInterrupted
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,23 @@ func TestSetByACaller(t *testing.T) {
 	})
 }
 
+// A bus that waits for its next poll is woken: a command is no poll's passenger.
+func TestSetDoesNotWaitForAPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := meters("m")
+		r := newRig(t, d)
+		r.start()
+		r.after(700 * time.Millisecond) // polled at 0 and at 500 ms, and then at 1500 ms
+		began := time.Now()
+		_, err := r.engine.Set(t.Context(), "m", set("a", gateway.Int(7)))
+		if took := time.Since(began); err != nil || took > 100*time.Millisecond {
+			t.Errorf("took %v on an idle bus, %v", took, err)
+		}
+		r.stop()
+		want(t, "writes", d.taken("write"), talk{"write 0.0=7", 700 * time.Millisecond})
+	})
+}
+
 func TestSetRefusesBeforeAnythingIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
@@ -68,6 +86,38 @@ func TestSetRefusesBeforeAnythingIsWritten(t *testing.T) {
 		r.after(100 * time.Millisecond)
 		r.stop()
 		want(t, "writes", d.taken("write"))
+	})
+}
+
+// narrow is a driver whose points hold no more than 50.
+type narrow struct{ *fakeDriver }
+
+func (narrow) Check(_, point int, v gateway.Value) error {
+	if v.Float() > 50 {
+		return fmt.Errorf("point number %d holds 50", point)
+	}
+	return nil
+}
+
+// What a point cannot hold is refused like what it must not be set to: as rejected, and before other values of the command are written.
+func TestWhatAPointCannotHoldIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := meters("m")
+		r := newRig(t, d)
+		r.options.Buses[0].Driver = narrow{d}
+		r.start()
+		values := append(set("b", gateway.Bool(true)), set("a", gateway.Int(51))...)
+		_, err := r.engine.Set(t.Context(), "m", values)
+		if check := r.engine.Check("m", values); !errors.Is(err, ErrRefused) || !errors.Is(check, ErrRefused) || !strings.Contains(err.Error(), "point a: point number 0 holds 50") {
+			t.Errorf("got %v and %v", err, check)
+		}
+		r.send("t/m/set", `{"values":{"b":true,"a":51}}`)
+		r.after(100 * time.Millisecond)
+		r.stop()
+		want(t, "writes", d.taken("write"))
+		if got := r.results("t/m/result"); len(got) != 1 || !strings.HasPrefix(got[0], "rejected") {
+			t.Errorf("got results %q", got)
+		}
 	})
 }
 
