@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
@@ -30,6 +31,7 @@ type Broker struct {
 	stats  counters
 	crowd  crowd
 	memory memory
+	seed   maphash.Seed // of receipts
 
 	firstSeq uint64    // of this start: records below it were there before
 	began    time.Time // when this start was
@@ -81,6 +83,7 @@ func New(o Options) (*Broker, error) {
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 		logins:   newLogins(),
 		crowd:    crowd{began: time.Now()},
+		seed:     maphash.MakeSeed(),
 		memory:   memory{max: int64(o.MaxQueuedTotal)},
 	}
 	if o.Access != nil {
