@@ -53,6 +53,7 @@ type Broker struct {
 	rules      atomic.Uint64 // version of what Options.Access says
 	askedSince atomic.Uint64 // records from here on were routed by these rules
 	logins     *logins
+	refusals   *refusals
 
 	mu       sync.Mutex // of what follows
 	clients  map[string]*client
@@ -82,6 +83,7 @@ func New(o Options) (*Broker, error) {
 		soon:     make(chan struct{}, 1),
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 		logins:   newLogins(),
+		refusals: newRefusals(),
 		crowd:    crowd{began: time.Now()},
 		seed:     maphash.MakeSeed(),
 		memory:   memory{max: int64(o.MaxQueuedTotal)},
