@@ -58,6 +58,12 @@ type BrokerStats struct {
 	Limited       uint64 // of Refused: logins not looked at after too many wrong passwords
 }
 
+// ListenerStats is a snapshot of one listener with TLS.
+type ListenerStats struct {
+	Name       string    // its URL, with the address of the configuration
+	CertExpiry time.Time // when the certificate that it shows ends
+}
+
 // BridgeStats is a snapshot of one upstream.
 type BridgeStats struct {
 	Name      string

@@ -85,7 +85,7 @@ type seldom struct {
 // say reports whether the line is due, and for how many times it stands.
 func (s *seldom) say(now time.Time) (times int, due bool) {
 	s.times++
-	if age := now.Sub(s.last); !s.last.IsZero() && age >= 0 && age < time.Minute {
+	if !s.last.IsZero() && !isOver(now, s.last) {
 		return 0, false
 	}
 	times, *s = s.times, seldom{last: now}

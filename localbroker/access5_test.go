@@ -113,7 +113,7 @@ func TestReauthorizeSaysGoodbye(t *testing.T) {
 	h.change(func() { delete(h.users, "bob") })
 	r.broker.Reauthorize()
 	p, ok := c.next().(*packet.Disconnect)
-	if !ok || p.Code != packet.ReasonNotAuthorized || string(p.Props.ReasonString) != "the user is not known any more" {
+	if !ok || p.Code != packet.ReasonAdministrativeAction || string(p.Props.ReasonString) != "the user is not known any more" {
 		t.Fatalf("got %+v", p)
 	}
 }

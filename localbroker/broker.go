@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
@@ -30,6 +31,7 @@ type Broker struct {
 	stats  counters
 	crowd  crowd
 	memory memory
+	seed   maphash.Seed // of receipts
 
 	firstSeq uint64    // of this start: records below it were there before
 	began    time.Time // when this start was
@@ -51,6 +53,7 @@ type Broker struct {
 	rules      atomic.Uint64 // version of what Options.Access says
 	askedSince atomic.Uint64 // records from here on were routed by these rules
 	logins     *logins
+	refusals   *refusals
 
 	mu       sync.Mutex // of what follows
 	clients  map[string]*client
@@ -80,7 +83,9 @@ func New(o Options) (*Broker, error) {
 		soon:     make(chan struct{}, 1),
 		retained: retained{byTopic: make(map[string]*kept), maxCount: o.MaxRetained, maxBytes: o.MaxRetainedBytes},
 		logins:   newLogins(),
+		refusals: newRefusals(),
 		crowd:    crowd{began: time.Now()},
+		seed:     maphash.MakeSeed(),
 		memory:   memory{max: int64(o.MaxQueuedTotal)},
 	}
 	if o.Access != nil {

@@ -207,14 +207,14 @@ func (b *Broker) restoreSession(st *gateway.SessionState, now time.Time) *sessio
 	s := &session{
 		id: st.ClientID, user: st.User, queue: st.Queue,
 		expiry:   st.Expiry,
-		inbound:  make(map[uint16]bool, len(st.Inbound)),
+		inbound:  make(map[uint16]receipt, len(st.Inbound)),
 		received: make(map[uint64]struct{}, len(st.Received)),
 		subs:     make(subs, 0, len(st.Subscriptions)),
 		crashDup: b.opts.MaxInflight,
 		offline:  offlineSince(st.Disconnected, now, b.opts.lifetime(st.Expiry)),
 	}
 	for _, id := range st.Inbound {
-		s.inbound[id] = false
+		s.inbound[id] = receipt{}
 	}
 	for _, pos := range st.Received {
 		s.received[pos] = struct{}{}

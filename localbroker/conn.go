@@ -411,14 +411,14 @@ func (c *conn) report(reason error) {
 	var broken *brokenRule
 	switch {
 	case errors.Is(reason, errRefused):
-		c.b.stats.refused.Add(1)
-		c.log.Warn("connection refused", "error", reason)
-	case errors.As(reason, &broken):
-		c.countBroken()
+		c.refusedStranger("connection refused", reason)
+	case errors.As(reason, &broken) && c.session != nil:
+		c.b.stats.malformed.Add(1)
 		c.log.Warn("connection closed: the client broke the protocol", "error", reason, "bytes", broken.dump, "hint", broken.hint)
+	case errors.As(reason, &broken):
+		c.refusedStranger("connection closed: the client broke the protocol", reason, "bytes", broken.dump, "hint", broken.hint)
 	case c.session == nil && errors.Is(reason, errTimeout):
-		c.b.stats.refused.Add(1)
-		c.log.Warn("connection closed", "error", reason)
+		c.refusedStranger("connection closed", reason)
 	case errors.Is(reason, io.EOF) && c.session != nil:
 		c.log.Info("connection lost: the client closed it without DISCONNECT")
 	case errors.Is(reason, io.EOF):
@@ -428,11 +428,11 @@ func (c *conn) report(reason error) {
 	}
 }
 
-func (c *conn) countBroken() {
-	if c.session == nil {
-		c.b.stats.refused.Add(1)
-	} else {
-		c.b.stats.malformed.Add(1)
+// refusedStranger counts a client that was not let in, and says so if that is due.
+func (c *conn) refusedStranger(what string, reason error, more ...any) {
+	c.b.stats.refused.Add(1)
+	if n, due := c.b.refusals.say(c.b.opts.Now(), c, reason); due {
+		c.log.Warn(what, append([]any{"error", reason, "times", n}, more...)...)
 	}
 }
 

@@ -15,6 +15,23 @@ func LoginFlood(n int) int {
 	return len(l.known.young) + len(l.known.old) + len(l.any.young) + len(l.any.old)
 }
 
+// RefusalFlood refuses a connection from so many addresses at once, and one a minute later. It returns how many of them were said, and how many
+// addresses are remembered.
+func RefusalFlood(n int) (said, kept int) {
+	r := newRefusals()
+	now, lo := time.Unix(0, 0), new(ListenerOptions)
+	for i := range n {
+		if _, due := r.say(now, &conn{host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), lo: lo}, errTimeout); due {
+			said++
+		}
+	}
+	kept = len(r.from)
+	if times, due := r.say(now.Add(time.Minute), &conn{host: "192.0.2.1", lo: lo}, errTimeout); times != 1 || !due {
+		return n, n // a new one is told of
+	}
+	return said, kept
+}
+
 // Loads makes a load of so many sockets in each of some steps, followed by idle steps, and returns the load of a minute after both.
 func Loads(step time.Duration, sockets uint64, busy, idle int) (after [2]float64) {
 	now := time.Unix(0, 0)

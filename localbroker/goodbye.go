@@ -26,9 +26,9 @@ var goodbyes = [...]struct {
 	{errTakenOver, packet.ReasonSessionTakenOver},
 	{errKeepAlive, packet.ReasonKeepAliveTimeout},
 	{errShutdown, packet.ReasonServerShuttingDown},
-	{errUserGone, packet.ReasonNotAuthorized},
-	{errPasswordChanged, packet.ReasonNotAuthorized},
-	{errMayNotSubscribe, packet.ReasonNotAuthorized},
+	{errUserGone, packet.ReasonAdministrativeAction}, // not 0x87, which answers a request: the client has made none
+	{errPasswordChanged, packet.ReasonAdministrativeAction},
+	{errMayNotSubscribe, packet.ReasonAdministrativeAction},
 }
 
 // disconnectCode returns the reason code for the end of a connection. It is false when the client, or the network, has ended it.

@@ -112,11 +112,7 @@ func (c *conn) received(id uint16) {
 // answered too, since its removal may still be on the way.
 func (c *conn) released(id uint16) {
 	s := c.session
-	counted, known := s.inbound[id]
-	if counted && c.terms != nil {
-		c.terms.open--
-	}
-	delete(s.inbound, id)
+	known := c.forget(id)
 	if !s.persistent() {
 		c.ackCode(packet.TypePubcomp, id, c.found(known))
 		return

@@ -189,8 +189,8 @@ func (c *conn) openClean(cl *client, p *packet.Connect) {
 func (c *conn) openPersistent(connack []byte, expiry time.Duration) {
 	s := c.session
 	s.setExpiry(expiry)
-	for id := range s.inbound {
-		s.inbound[id] = false
+	for id, r := range s.inbound {
+		s.inbound[id] = receipt{sum: r.sum}
 	}
 	number := c.reserve(slot{kind: packet.TypeConnack, data: connack, waits: 2}) // for the commit, and for the queue
 	// Changes are committed in their order: when CONNACK leaves, so are the PUBRECs whose PUBRELs follow it.

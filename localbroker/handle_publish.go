@@ -58,7 +58,7 @@ func (c *conn) admit5(p *packet.Publish) error {
 			return err
 		}
 	}
-	if p.QoS == 0 || p.QoS == packet.QoS2 && s.inbound[p.ID] {
+	if p.QoS == 0 || p.QoS == packet.QoS2 && s.inbound[p.ID].here {
 		return nil
 	}
 	if int(c.acks.owed.Load())+c.terms.open >= o.ReceiveMaximum {
@@ -92,15 +92,19 @@ func (c *conn) repeats(p *packet.Publish) bool {
 
 // answerRefused tells a client of MQTT 5 that its message was not taken, and why. At QoS 0 there is no answer.
 func (c *conn) answerRefused(p *packet.Publish, code packet.ReasonCode, reason error) {
+	if p.QoS != packet.QoS0 {
+		c.reserve(c.refusal(p, code, reason))
+	}
+}
+
+// refusal is the answer to a message of QoS 1 or 2 that was not taken.
+func (c *conn) refusal(p *packet.Publish, code packet.ReasonCode, reason error) slot {
 	ack := packet.Ack{Kind: packet.TypePuback, ID: p.ID, Code: code}
-	switch p.QoS {
-	case packet.QoS0:
-		return
-	case packet.QoS2:
+	if p.QoS == packet.QoS2 {
 		ack.Kind = packet.TypePubrec
 	}
 	c.explainTo(&ack.Props, reason.Error(), func() int { return len(ack.Append(nil, packet.V5)) })
-	c.reserve(slot{kind: ack.Kind, data: ack.Append(nil, packet.V5)})
+	return slot{kind: ack.Kind, data: ack.Append(nil, packet.V5)}
 }
 
 // taken is the reason code of a message that was taken.
@@ -230,18 +234,25 @@ func (c *conn) pubrec(id uint16, code packet.ReasonCode, waits int, r *route, m 
 }
 
 // receiveOnce takes a QoS 2 message (MQTT 3.1.1, 4.3.3): its id is remembered until the client releases it, so that a repetition is answered, but
-// not published again.
+// not published again. Another message with the id of one that was not released is refused, or taken before MQTT 5, which has no word for it: it
+// must not be lost as if it were the repetition.
 func (c *conn) receiveOnce(p *packet.Publish, r *route) error {
 	s := c.session
-	counted, again := s.inbound[p.ID]
-	if !again && len(s.inbound) >= c.b.opts.MaxUnacknowledged {
+	was, known := s.inbound[p.ID]
+	sum := c.b.sumOf(p)
+	again := known && !was.differs(sum)
+	if known && !again && c.terms != nil {
+		c.refuseReused(p)
+		return nil
+	}
+	if !known && len(s.inbound) >= c.b.opts.MaxUnacknowledged {
 		return breach("too many QoS 2 messages were sent and not released: %s refused", packet.TypePublish, "MQTT-4.3.3-1")
 	}
 	if s.inbound == nil {
-		s.inbound = make(map[uint16]bool, 1)
+		s.inbound = make(map[uint16]receipt, 1)
 	}
-	s.inbound[p.ID] = true
-	if c.terms != nil && !counted {
+	s.inbound[p.ID] = receipt{sum, true}
+	if c.terms != nil && !was.here {
 		c.terms.open++
 	}
 	switch {

@@ -121,7 +121,9 @@ func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, 
 	c := newConn(b, nc, lo)
 	if err := b.track(c); err != nil {
 		b.stats.refused.Add(1)
-		b.log.Warn("connection refused", "listener", lo.Name, "remote", c.remote, "error", err)
+		if n, due := b.refusals.say(b.opts.Now(), c, err); due {
+			b.log.Warn("connection refused", "listener", lo.Name, "remote", c.remote, "error", err, "times", n)
+		}
 		nc.Close()
 		return
 	}

@@ -3,6 +3,8 @@ package localbroker_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -72,6 +74,55 @@ func TestWrongPasswordsAreLimited(t *testing.T) {
 		t.Errorf("%d logins were limited, want 3", n)
 	}
 	d.log.await(t, "too many wrong passwords", "127.0.0.1")
+}
+
+// What strangers can bring about is in the log at once, and then once a minute with how often it was: four texts of an address.
+func TestRefusalsDoNotFloodTheLog(t *testing.T) {
+	d := startDoorway(t)
+	refused := uint64(0)
+	try := func(n int, user, password string) {
+		for range n {
+			d.try(user, password, badPassword)
+		}
+		refused += uint64(n)
+		eventually(t, "refused connections", func() bool { return d.broker.Stats().Refused == refused })
+	}
+	lines := func(words ...string) (n int) {
+		for line := range strings.Lines(d.log.String()) {
+			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+				n++
+			}
+		}
+		return n
+	}
+	want := func(n int, words ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprint(n, " lines with ", words), func() bool { return lines(words...) >= n })
+		if got := lines(words...); got != n {
+			t.Errorf("%d lines with %q, want %d:\n%s", got, words, n, d.log)
+		}
+	}
+	try(1, "ann", "wrong")
+	want(1, "connection refused", "ann", "127.0.0.1", "times=1")
+	try(20, "ann", "wrong")
+	want(1, "connection refused", "tried before", "times=1")
+	want(2, "connection refused")
+	for i := range 5 { // other names are told of too, up to four texts
+		try(1, fmt.Sprint("user", i), "wrong")
+	}
+	want(4, "connection refused")
+	d.now.Add(int64(time.Minute))
+	try(1, "ann", "wrong")
+	want(1, "connection refused", "tried before", "times=20")
+	want(5, "connection refused")
+}
+
+// Addresses that are made up do not fill the memory of refusals, and after a minute a new one is told of.
+func TestRefusalsAreBounded(t *testing.T) {
+	said, kept := localbroker.RefusalFlood(100_000)
+	if said > 2000 || kept > 1100 {
+		t.Errorf("%d of 100,000 refusals were said, and %d addresses are kept", said, kept)
+	}
 }
 
 // Whoever fails in her name or beside her does not keep a user out who has been here before.

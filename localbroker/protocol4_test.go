@@ -174,6 +174,18 @@ func TestMQTT311(t *testing.T) {
 			p> 34 * 00 01 'a' 00 08 'y'
 			p< 50 02 00 08
 			s< 34 * 00 01 'a' 00 02 'y'`},
+		{clause: "section 4.3.3", name: "another message with an identifier in use is no repetition", steps: both + `
+			p> 34 * 00 01 'a' 00 08 'x'
+			p< 50 02 00 08
+			s< 34 * 00 01 'a' 00 01 'x'
+			p> 34 * 00 01 'a' 00 08 'y'
+			p< 50 02 00 08
+			s< 34 * 00 01 'a' 00 02 'y'
+			p> 34 * 00 01 'a' 00 08 'y'
+			p< 50 02 00 08
+			s~
+			p> 62 02 00 08
+			p< 70 02 00 08`},
 		{clause: "MQTT-4.6.0-1 MQTT-4.6.0-4", name: "what is sent again keeps its order, and PUBREL follows that of PUBREC", steps: kept + `
 			p> 34 * 00 01 'a' 00 01 '1'
 			p> 32 * 00 01 'a' 00 02 '2'

@@ -133,6 +133,23 @@ func TestMQTT5Flow(t *testing.T) {
 			p> 34 * 00 01 'a' 00 08 00 'y'
 			p< 50 02 00 08
 			s< 34 * 00 01 'a' 00 02 00 'y'`},
+		{clause: "section 3.5.2.1", name: "a client that has forgotten its session is told so, and one that repeats without DUP is not", steps: `
+			s> 10 * 00 04 'MQTT' 05 02 00 00 | 07 11 00 00 00 64 17 00 | 00 01 's'
+			s< CONNACK
+			s> 34 * 00 01 'b' 00 08 00 'x'
+			s< 50 04 00 08 10 00
+			s.
+			s> 10 * 00 04 'MQTT' 05 00 00 00 | 07 11 00 00 00 64 17 00 | 00 01 's'
+			s< SESSION
+			s> 34 * 00 01 'b' 00 08 00 'x'
+			s< 50 02 00 08
+			s> 34 * 00 01 'b' 00 08 00 'y'
+			s< 50 04 00 08 91 00
+			=crash
+			s> 10 * 00 04 'MQTT' 05 00 00 00 | 07 11 00 00 00 64 17 00 | 00 01 's'
+			s< SESSION
+			s> 62 02 00 08
+			s< 70 04 00 08 92 00`},
 		{clause: "MQTT-4.6.0-1 MQTT-4.6.0-4", name: "what is sent again keeps its order, and PUBREL follows that of PUBREC", steps: kept + `
 			p> 34 * 00 01 'a' 00 01 00 '1'
 			p> 32 * 00 01 'a' 00 02 00 '2'

@@ -159,6 +159,18 @@ func TestMQTT5Publish(t *testing.T) {
 			p> 3c * 00 01 'a' 00 08 00 'x'
 			p< 50 02 00 08
 			s~`},
+		{clause: "section 3.5.2.1", name: "another message with an identifier in use is told so, and the identifier is free then", steps: pair + `
+			p> 34 * 00 01 'a' 00 08 00 'x'
+			p< 50 02 00 08
+			s< 34 * 00 01 'a' 00 01 00 'x'
+			p> 34 * 00 01 'a' 00 08 00 'y'
+			p< 50 04 00 08 91 00
+			s~
+			p> 62 02 00 08
+			p< 70 04 00 08 92 00
+			p> 34 * 00 01 'a' 00 08 00 'y'
+			p< 50 02 00 08
+			s< 34 * 00 01 'a' 00 02 00 'y'`},
 		{clause: "MQTT-4.4.0-2", name: "a PUBACK with a failure confirms all the same", steps: pair + `
 			p> 32 * 00 01 'a' 00 01 00 'x'
 			p< 40 02 00 01

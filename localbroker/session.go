@@ -20,9 +20,9 @@ type session struct {
 
 	granted atomic.Pointer[grant] // what it may do, by the latest rules that were asked; see Broker.rights
 
-	// inbound holds the ids of QoS 2 messages received and not yet released, and whether they came over the present connection. Only the
-	// reader of the connection uses it; the client's turn hands it to the next one.
-	inbound map[uint16]bool
+	// inbound holds the ids of QoS 2 messages received and not yet released. Only the reader of the connection uses it; the client's turn hands
+	// it to the next one.
+	inbound map[uint16]receipt
 
 	mu       sync.Mutex
 	conn     *conn         // nil while offline

@@ -3,9 +3,7 @@ package token
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha1"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -50,34 +48,6 @@ func (o AliyunIoT) Source() (Source, error) {
 // content is what is signed.
 func (o AliyunIoT) content() string {
 	return "clientId" + o.ClientID + "deviceName" + o.DeviceName + "productKey" + o.ProductKey
-}
-
-// AliyunMQ are the options of a client of ApsaraMQ for MQTT in its signature mode.
-type AliyunMQ struct {
-	InstanceID  string // mqtt-...
-	AccessKeyID string
-	ClientID    string // GID_group@@@device
-	Secret      Secret // the AccessKeySecret
-}
-
-// Source returns the source of the passwords, as "Signature authentication" of the ApsaraMQ for MQTT documentation has them: the client id
-// signed with HMAC-SHA1. Nothing expires.
-func (o AliyunMQ) Source() (Source, error) {
-	if err := required("aliyun-mq", [2]string{"instance id", o.InstanceID}, [2]string{"access key id", o.AccessKeyID},
-		[2]string{"client id", o.ClientID}); err != nil {
-		return nil, err
-	}
-	return func(context.Context) (Credentials, error) {
-		key, err := o.Secret.read()
-		if err != nil {
-			return Credentials{}, fmt.Errorf("sign aliyun-mq: %w", err)
-		}
-		return Credentials{
-			ClientID: o.ClientID,
-			Username: "Signature|" + o.AccessKeyID + "|" + o.InstanceID,
-			Password: base64.StdEncoding.EncodeToString(sign(sha1.New, []byte(key), o.ClientID)),
-		}, nil
-	}, nil
 }
 
 // Huawei are the options of a device at Huawei Cloud IoTDA.

@@ -64,10 +64,6 @@ func TestVectors(t *testing.T) {
 				Password: "6a4465f2572015ac417370cade599f4ff6dc7f7f966c4e7d97d17281b680a82a",
 			},
 		},
-		"aliyun mq": {
-			token.AliyunMQ{InstanceID: "mqtt-xxxxx", AccessKeyID: "YYYYY", ClientID: "GID_Test@@@0001", Secret: secret("YYYYYsecret")},
-			token.Credentials{ClientID: "GID_Test@@@0001", Username: "Signature|YYYYY|mqtt-xxxxx", Password: "v+CIc4cGT8J7kPq07z+Io+x0Jcc="},
-		},
 		"huawei": { // the hour of the example in its documentation
 			token.Huawei{
 				DeviceID: "D39564861q3gDa", Secret: secret("dsecret-of-gw7"), CheckTime: true,
@@ -135,7 +131,6 @@ func TestOptionErrors(t *testing.T) {
 		"jwt: token lifetime 25h0m0s is outside 1m to 24h0m0s":    token.JWT{Audience: "a", Lifetime: 25 * time.Hour},
 		"tencent: token lifetime 1s is outside 1m to 720h0m0s":    token.Tencent{ProductID: "p", DeviceName: "d", Lifetime: time.Second},
 		"aliyun: product key is missing":                          token.AliyunIoT{DeviceName: "d"},
-		"aliyun-mq: client id is missing":                         token.AliyunMQ{InstanceID: "i", AccessKeyID: "a"},
 		"huawei: device id is missing":                            token.Huawei{},
 		"tencent: device name is missing":                         token.Tencent{ProductID: "p"},
 		"azure-sas: token lifetime 1s is outside 1m to 8760h0m0s": token.AzureIoTHub{Hub: "h", DeviceID: "d", Lifetime: time.Second},

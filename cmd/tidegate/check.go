@@ -24,8 +24,8 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := app.CheckAccess(cfg); err != nil {
-				return usageError{err}
+			if err := checkAccess(cmd.ErrOrStderr(), cfg); err != nil {
+				return err
 			}
 			if err := checkLoad(cmd.ErrOrStderr(), cfg); err != nil {
 				return err
@@ -41,6 +41,18 @@ func newCheckCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// checkAccess prints a warning for each user who has rights and cannot log in, and refuses password and ACL files with wrong lines.
+func checkAccess(warnings io.Writer, cfg *config.Config) error {
+	list, err := app.CheckAccess(cfg)
+	for _, w := range list {
+		fmt.Fprintln(warnings, w)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // checkLoad prints a warning for each bus that is asked for much, and refuses what a line cannot carry.

@@ -38,6 +38,9 @@ func options() api.Options {
 					Name: "cloud", Connected: true, Epoch: 17, Batches: 3, Waiting: "rate", RetryAt: time.UnixMilli(2500), CertExpiry: time.UnixMilli(3500),
 				}}
 			},
+			Listeners: func() []gateway.ListenerStats {
+				return []gateway.ListenerStats{{Name: "mqtts://:8883", CertExpiry: time.UnixMilli(4500)}}
+			},
 			Buses: func() []gateway.BusStats {
 				return []gateway.BusStats{{Name: "line", Timeouts: 4, Load: 0.7, Failures: map[string]uint64{"reset": 6}, Devices: []gateway.DeviceStats{
 					{Name: "meter", Online: true, Polls: 9, Missed: 2, Wanted: 1, Achieved: 0.5, Behind: true},
@@ -75,6 +78,7 @@ func TestMetricsCarrySnapshots(t *testing.T) {
 	for _, want := range []string{
 		`tidegate_build_info{gateway="hall-4",version="1.2.3"} 1`,
 		`tidegate_buffer_elided_total 7`,
+		`tidegate_listener_certificate_expiry_timestamp_seconds{listener="mqtts://:8883"} 4.5`,
 		`tidegate_buffer_last_commit_seconds 0.0015`,
 		`tidegate_queue_records{queue="upstream/cloud"} 3`,
 		`tidegate_queue_oldest_timestamp_seconds{queue="upstream/cloud"} 1.5`,

@@ -39,6 +39,7 @@ func newCollector(o Options) *collector {
 	c.describe([]string{"bus"}, busMetrics(gateway.BusStats{}))
 	c.describe([]string{"bus", "reason"}, busFailureMetrics(0))
 	c.describe([]string{"device"}, deviceMetrics(gateway.DeviceStats{}))
+	c.describe([]string{"listener"}, listenerMetrics(gateway.ListenerStats{}))
 	c.describe([]string{"server"}, modbusServerMetrics(gateway.ModbusServerStats{}))
 	return c
 }
@@ -85,6 +86,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for _, d := range b.Devices {
 			c.emit(ch, deviceMetrics(d), d.Name)
 		}
+	}
+	for _, l := range c.o.Snapshots.listeners() {
+		c.emit(ch, listenerMetrics(l), l.Name)
 	}
 	for _, m := range c.o.Snapshots.modbusServers() {
 		c.emit(ch, modbusServerMetrics(m), m.Name)
@@ -202,6 +206,10 @@ func brokerMetrics(s gateway.BrokerStats) []row {
 		count("tidegate_mqtt_denied_total", "Messages and wills dropped because their client may not publish to the topic.", s.Denied),
 		count("tidegate_mqtt_logins_limited_total", "Logins refused unseen after too many wrong passwords.", s.Limited),
 	}
+}
+
+func listenerMetrics(s gateway.ListenerStats) []row {
+	return []row{level("tidegate_listener_certificate_expiry_timestamp_seconds", "When the certificate that clients are shown ends.", seconds(s.CertExpiry))}
 }
 
 func bridgeMetrics(s gateway.BridgeStats) []row {

@@ -24,6 +24,16 @@ type Snapshots struct {
 	Buses   func() []gateway.BusStats
 	// ModbusServers is nil where there are none.
 	ModbusServers func() []gateway.ModbusServerStats
+	// Listeners are those with TLS; nil where there are none.
+	Listeners func() []gateway.ListenerStats
+}
+
+// listeners returns those with TLS, when there are any.
+func (s Snapshots) listeners() []gateway.ListenerStats {
+	if s.Listeners == nil {
+		return nil
+	}
+	return s.Listeners()
 }
 
 // modbusServers returns the servers, when there are any.

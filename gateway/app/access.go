@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/gateway/auth"
@@ -16,10 +17,27 @@ type accessFiles struct {
 	acl       *auth.ACL       // nil likewise
 }
 
-// CheckAccess reads the password and ACL files of a configuration, and returns what is wrong with them: every wrong line by file and line.
-func CheckAccess(cfg *config.Config) error {
-	_, err := loadAccess(cfg)
-	return err
+// CheckAccess reads the password and ACL files of a configuration, and returns what is wrong with them: every wrong line by file and line. A warning
+// names a line of the ACL file, by its user, that nobody can be.
+func CheckAccess(cfg *config.Config) (warnings []error, err error) {
+	f, err := loadAccess(cfg)
+	if err != nil || f.acl == nil || certificatesNameUsers(cfg) {
+		return nil, err
+	}
+	return f.acl.Unknown(func(user string) bool {
+		if f.passwords == nil {
+			return false // nobody has checked a name: its client counts as anonymous
+		}
+		_, known := f.passwords.Credential(user)
+		return known
+	}), nil
+}
+
+// certificatesNameUsers tells whether there may be users who stand in no file.
+func certificatesNameUsers(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Broker.Listeners, func(l config.Listener) bool {
+		return l.TLS.CertUser && l.TLS.ClientCert != config.ClientCertNone
+	})
 }
 
 func loadAccess(cfg *config.Config) (*accessFiles, error) {

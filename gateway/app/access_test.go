@@ -1,6 +1,8 @@
 package app
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/tidegate/tidegate/gateway/config"
@@ -26,6 +28,29 @@ func TestWithoutFilesOnlyThoseWhoLoggedInReadTheBrokersTopics(t *testing.T) {
 		}
 		if !bob.MayReceive(topic) || !bob.MaySubscribe(topic) {
 			t.Errorf("bob is kept from %s", topic)
+		}
+	}
+}
+
+// A certificate may name anybody, so that there is nothing to warn of where one names the user.
+func TestUnknownUsersOfTheACLFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "acl")
+	if err := os.WriteFile(file, []byte("user ann\ntopic read a/#\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		tls  config.ListenerTLS
+		want int
+	}{
+		{config.ListenerTLS{}, 1},
+		{config.ListenerTLS{ClientCert: config.ClientCertRequired}, 1},
+		{config.ListenerTLS{ClientCert: config.ClientCertOptional, CertUser: true}, 0},
+	} {
+		cfg := &config.Config{}
+		cfg.Broker.ACLFile, cfg.Broker.Listeners = file, []config.Listener{{}, {TLS: tt.tls}}
+		warnings, err := CheckAccess(cfg)
+		if err != nil || len(warnings) != tt.want {
+			t.Errorf("%+v: warned of %v, %v; want %d warnings", tt.tls, warnings, err, tt.want)
 		}
 	}
 }

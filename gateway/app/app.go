@@ -58,10 +58,11 @@ type App struct {
 		servers []*server.Server
 		maps    []*server.Map
 	}
-	api       *api.Server
-	listeners []listener
-	http      net.Listener
-	control   struct {
+	api          *api.Server
+	listeners    []listener
+	certificates []certificate // of listeners with TLS
+	http         net.Listener
+	control      struct {
 		net.Listener
 		server *api.ControlServer
 	}
@@ -217,7 +218,7 @@ func (a *App) openControl() error {
 }
 
 func (a *App) snapshots() api.Snapshots {
-	return api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats, ModbusServers: a.modbusStats}
+	return api.Snapshots{Buffer: a.store.Stats, Broker: a.broker.Stats, Bridges: a.bridgeStats, Buses: a.engine.Stats, ModbusServers: a.modbusStats, Listeners: a.listenerStats}
 }
 
 func (a *App) bridgeStats() []gateway.BridgeStats {
@@ -318,6 +319,9 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 	l.start(ctx, "engine", stopEngine, a.engine.Run)
 	for i, s := range a.modbus.servers {
 		l.start(ctx, "modbus server "+a.opts.Config.ModbusServers[i].Name, stopModbusServer, s.Run)
+	}
+	if len(a.certificates) > 0 {
+		l.start(ctx, "certificates", stopStatus, a.watchCertificates)
 	}
 	l.start(ctx, "status", stopStatus, a.runStatus)
 	l.start(ctx, "memory", stopStatus, a.giveBack)

@@ -60,6 +60,7 @@ func (a *App) listenerOptions(path string, l config.Listener) (localbroker.Liste
 			return o, a.opts.Config.Error(path+".tls", err.Error(), "mend the file, and start again")
 		}
 		o.Upgrade = overTLS(server)
+		a.certificates = append(a.certificates, certificate{scheme(l) + "://" + l.Address, server})
 	}
 	if l.Protocol == config.ProtocolWebSocket {
 		o.Upgrade = overWebSocket(o.Upgrade, websocket.ServeOptions{

@@ -314,6 +314,7 @@ func TestCertificateIsReplacedUnderWay(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill() }()
 	s.logged("client connected", "client=stays")
+	s.logged("level=WARN", "the certificate ends soon", "listener=127.0.0.1:0", `left="23 hours"`)
 
 	before, after := s.file("ca.pem"), transporttest.NewCA(t)
 	s.installPair(after.Issue(t, transporttest.Leaf{}), "server")

@@ -117,6 +117,7 @@ func (a *App) modbusTLS(path string, cfg config.ModbusServer, log *slog.Logger) 
 	if err != nil { // the files have changed since the configuration was checked
 		return nil, a.opts.Config.Error(path, err.Error(), "mend the file, and start again")
 	}
+	a.certificates = append(a.certificates, certificate{"mbaps://" + cfg.Listen, s})
 	return func(ctx context.Context, raw net.Conn) (net.Conn, error) {
 		c, _, err := s.Handshake(ctx, raw)
 		if err != nil {

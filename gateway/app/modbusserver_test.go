@@ -333,6 +333,21 @@ func TestModbusServerWithoutTheDevice(t *testing.T) {
 	s.expect("06 000a 1388", "86 04")
 }
 
+// metrics is the page of /metrics.
+func (s *plcSite) metrics() string {
+	s.Helper()
+	resp, err := http.Get(fmt.Sprintf("http://%s/metrics", s.app.HTTPAddr()))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(body)
+}
+
 func TestModbusServerIsCounted(t *testing.T) {
 	s := startPLC(t)
 	c := s.dial()
@@ -340,25 +355,17 @@ func TestModbusServerIsCounted(t *testing.T) {
 	if got := s.askOver(c, "03 1000 0001"); got != "83 02" {
 		t.Fatal(got)
 	}
-	resp, err := http.Get(fmt.Sprintf("http://%s/metrics", s.app.HTTPAddr()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := s.metrics()
 	for _, want := range []string{
 		`tidegate_modbus_server_connections{server="plc"} `, `tidegate_modbus_server_requests_total{server="plc"} `,
 		`tidegate_modbus_server_exceptions_total{server="plc"} `, `tidegate_modbus_server_denied_total{server="plc"} 0`,
 	} {
-		if !strings.Contains(string(body), want) {
+		if !strings.Contains(body, want) {
 			t.Errorf("metrics have no %s", want)
 		}
 	}
 	for _, never := range []string{`connections{server="plc"} 0`, `requests_total{server="plc"} 0`, `exceptions_total{server="plc"} 0`} {
-		if strings.Contains(string(body), "tidegate_modbus_server_"+never) {
+		if strings.Contains(body, "tidegate_modbus_server_"+never) {
 			t.Errorf("metrics have %s", never)
 		}
 	}
@@ -409,5 +416,8 @@ func TestModbusServerOverTLS(t *testing.T) {
 	}
 	if err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("a master without a certificate: %v", err)
+	}
+	if want := `tidegate_listener_certificate_expiry_timestamp_seconds{listener="mbaps://`; !strings.Contains(s.metrics(), want) {
+		t.Errorf("metrics have no %s", want)
 	}
 }

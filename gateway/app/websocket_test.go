@@ -153,9 +153,8 @@ func TestKeepAliveOverWebSocket(t *testing.T) {
 
 // TestWhoComesToTheWrongPort is told in the log which port it is, and a browser sees a sentence.
 func TestWhoComesToTheWrongPort(t *testing.T) {
-	s := startSite(t, allKinds)
 	const mqtt, mqtts, ws, wss = 0, 1, 2, 3
-	hello := func(addr string) (from string) { // the first message of TLS
+	hello := func(_ *site, addr string) (from string) { // the first message of TLS
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -168,21 +167,22 @@ func TestWhoComesToTheWrongPort(t *testing.T) {
 	get := "GET /mqtt HTTP/1.1\r\nHost: gateway\r\nUser-Agent: a browser that says what it is\r\nAccept: */*\r\n\r\n"
 	for name, tt := range map[string]struct {
 		listener int
-		come     func(addr string) (from string)
+		come     func(s *site, addr string) (from string)
 		log      string
 	}{
 		"TLS to mqtt":        {mqtt, hello, "this looks like TLS"},
-		"HTTP to mqtt":       {mqtt, func(a string) string { return s.say(a, get) }, "this looks like HTTP"},
-		"a short request":    {mqtt, func(a string) string { return s.say(a, "GET / HTTP/1.1\r\n\r\n") }, "this looks like HTTP"},
-		"MQTT to mqtts":      {mqtts, func(a string) string { return s.say(a, string(connectBytes("c", 60))) }, "speaks MQTT without TLS"},
-		"HTTP to wss":        {wss, func(a string) string { return s.say(a, get) }, "it must use wss:// and not ws://"},
-		"MQTT to ws":         {ws, func(a string) string { return s.say(a, string(connectBytes("c", 60))) }, "speaks MQTT without WebSocket"},
+		"HTTP to mqtt":       {mqtt, func(s *site, a string) string { return s.say(a, get) }, "this looks like HTTP"},
+		"a short request":    {mqtt, func(s *site, a string) string { return s.say(a, "GET / HTTP/1.1\r\n\r\n") }, "this looks like HTTP"},
+		"MQTT to mqtts":      {mqtts, func(s *site, a string) string { return s.say(a, string(connectBytes("c", 60))) }, "speaks MQTT without TLS"},
+		"HTTP to wss":        {wss, func(s *site, a string) string { return s.say(a, get) }, "it must use wss:// and not ws://"},
+		"MQTT to ws":         {ws, func(s *site, a string) string { return s.say(a, string(connectBytes("c", 60))) }, "speaks MQTT without WebSocket"},
 		"TLS to ws":          {ws, hello, "it must use ws:// and not wss://"},
-		"a browser to ws":    {ws, func(a string) string { return s.say(a, get) }, "a browser shows no page here"},
-		"another path of ws": {ws, func(a string) string { return s.say(a, strings.Replace(get, "/mqtt", "/live", 1)) }, "no MQTT at the path /live"},
+		"a browser to ws":    {ws, func(s *site, a string) string { return s.say(a, get) }, "a browser shows no page here"},
+		"another path of ws": {ws, func(s *site, a string) string { return s.say(a, strings.Replace(get, "/mqtt", "/live", 1)) }, "no MQTT at the path /live"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			from := tt.come(s.addr(tt.listener))
+			s := startSite(t, allKinds) // one each: the same from one address is told once a minute
+			from := tt.come(s, s.addr(tt.listener))
 			s.logged("level=WARN", "remote="+from, tt.log)
 		})
 	}

@@ -37,6 +37,19 @@ func (a *ACL) Reload() error {
 	return nil
 }
 
+// Unknown returns an error of type *[LineError] for each user whom the file names and who is not known, at the first line that does.
+func (a *ACL) Unknown(known func(user string) bool) []error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, l := range a.rules.Load().named {
+		if !seen[l.user] && !known(l.user) {
+			errs = append(errs, &LineError{a.path, l.line, fmt.Sprintf("user %q is not known: nobody can log in by this name, and what follows is never asked", l.user)})
+		}
+		seen[l.user] = true
+	}
+	return errs
+}
+
 // Rights returns what a client may do as the rules stand now: a later Reload does not change it. user is "" for an anonymous client.
 func (a *ACL) Rights(user, clientID string) *Rights {
 	r := a.rules.Load()

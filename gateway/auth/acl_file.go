@@ -42,6 +42,13 @@ type rule struct {
 type rules struct {
 	users    map[string][]rule // "": lines before the first user line, for anonymous clients
 	patterns []rule            // for everybody
+	named    []userLine
+}
+
+// userLine is a line of an ACL file that names a user.
+type userLine struct {
+	user string
+	line int // from 1
 }
 
 // parseACL parses all lines of an ACL file and returns an error for each wrong one.
@@ -49,7 +56,7 @@ func parseACL(name, data string) (*rules, []error) {
 	p := aclParser{rules: rules{users: map[string][]rule{}}}
 	var errs []error
 	for i, text := range strings.Split(strings.TrimSuffix(data, "\n"), "\n") {
-		if err := p.line(strings.TrimRightFunc(text, unicode.IsSpace)); err != nil {
+		if err := p.take(i+1, strings.TrimRightFunc(text, unicode.IsSpace)); err != nil {
 			errs = append(errs, &LineError{name, i + 1, err.Error()})
 		}
 		if len(errs) == maxErrors {
@@ -75,9 +82,9 @@ type aclParser struct {
 	user string // whose lines follow
 }
 
-// line takes one line, without the space at its end. As in mosquitto words are parted by spaces, and only a # in the very first place makes a
+// take takes one line, without the space at its end. As in mosquitto words are parted by spaces, and only a # in the very first place makes a
 // comment.
-func (p *aclParser) line(text string) error {
+func (p *aclParser) take(number int, text string) error {
 	if text == "" || text[0] == '#' {
 		return nil
 	}
@@ -92,6 +99,7 @@ func (p *aclParser) line(text string) error {
 			return errors.New(`no name after "user"`)
 		}
 		p.user = rest
+		p.named = append(p.named, userLine{rest, number})
 		return nil
 	case "topic", "pattern":
 		r, err := parseRule(word, rest)

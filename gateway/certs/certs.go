@@ -58,13 +58,6 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Expiry is when the certificate that is shown now ends.
-func (s *Server) Expiry() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.expiry
-}
-
 // Handshake does the handshake over raw and returns the connection over which the client speaks, and the user that its certificate names,
 // "" when there is none. It ends with ctx and with raw's deadline. On an error the caller closes raw. The error is io.EOF when the client
 // has closed without a word, and otherwise tells a person what happened and what to do.

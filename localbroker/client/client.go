@@ -193,20 +193,6 @@ func (c *Client) ping(every time.Duration) {
 	}
 }
 
-// Connack returns the server's answer to CONNECT.
-func (c *Client) Connack() packet.Connack { return c.connack }
-
-// ClientID returns the client's id, which the server may have chosen (MQTT 5).
-func (c *Client) ClientID() string {
-	if id := c.connack.Props.AssignedClientID; id != nil {
-		return string(id)
-	}
-	return c.opts.Connect.ClientID
-}
-
-// Done is closed when the connection has ended.
-func (c *Client) Done() <-chan struct{} { return c.done }
-
 // Err returns why the connection has ended, nil while it has not: ErrClosed, ErrLost, a *Refusal that the server sent as DISCONNECT, or what
 // went wrong.
 func (c *Client) Err() error {
@@ -249,9 +235,6 @@ func (c *Client) linger(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
-
-// WriteRaw sends bytes as they are, be they packets or not. It is for tests that play a strange client.
-func (c *Client) WriteRaw(b []byte) error { return c.write(b) }
 
 // write sends bytes at once. An error ends the connection.
 func (c *Client) write(b []byte) error {

@@ -428,18 +428,6 @@ func TestStuckWrite(t *testing.T) {
 	})
 }
 
-// TestWriteRaw: bytes that are no packet.
-func TestWriteRaw(t *testing.T) {
-	play(t, client.Options{Connect: packet.Connect{ClientID: "c"}}, &packet.Connack{}, func(s *script) {
-		got := make([]byte, 3)
-		if _, err := io.ReadFull(s.nc, got); err != nil || string(got) != "\x00\xffx" {
-			t.Errorf("got %q, %v", got, err)
-		}
-	}, func(_ context.Context, c *client.Client) {
-		mustWork(t, "write", c.WriteRaw([]byte("\x00\xffx")))
-	})
-}
-
 // TestCloseTwiceAndAtOnce: from several goroutines, while others wait.
 func TestCloseTwiceAndAtOnce(t *testing.T) {
 	play(t, client.Options{Connect: packet.Connect{ClientID: "c", KeepAlive: 10}}, &packet.Connack{}, func(s *script) {

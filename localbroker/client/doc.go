@@ -1,5 +1,4 @@
-// Package client is a small MQTT client for 3.1, 3.1.1 and 5, on the broker's own codec. The verbs sub and pub use it, and tests, which
-// may play a strange client with it: [Client.WriteRaw] sends bytes that are no packets at all.
+// Package client is a small MQTT client for 3.1, 3.1.1 and 5, on the broker's own codec. The verbs sub and pub use it, and tests.
 //
 // # A connection
 //
