@@ -211,6 +211,7 @@ func (b *Broker) restoreSession(st *gateway.SessionState, now time.Time) *sessio
 		received: make(map[uint64]struct{}, len(st.Received)),
 		subs:     make(subs, 0, len(st.Subscriptions)),
 		crashDup: b.opts.MaxInflight,
+		left:     st.Disconnected,
 		offline:  offlineSince(st.Disconnected, now, b.opts.lifetime(st.Expiry)),
 	}
 	for _, id := range st.Inbound {

@@ -237,6 +237,33 @@ func TestMQTT5MessageExpiryOfAStoredSession(t *testing.T) {
 	})
 }
 
+// What came for a client that was away has never been sent, whatever DUP says after a start: it is not delivered when it has expired
+// (MQTT-3.3.2-5). What may have been sent before is.
+func TestMQTT5MessageExpiryAcrossRestarts(t *testing.T) {
+	reborn(t, func(b *bubble) {
+		p, _ := b.connect5(&packet.Connect{ClientID: "p", CleanStart: true})
+		s, _ := b.connect5(lasting("s", 1000))
+		b.subscribe5(s, "a", 2)
+		b.say(p, expiring("a", "sent", 1, 1, 5))
+		b.read(p)
+		b.wantLeft(s, "sent", 5)
+		s.Close()
+		elapse(time.Second)
+		b.say(p, expiring("a", "short", 1, 2, 5))
+		b.read(p)
+		b.say(p, expiring("a", "long", 1, 3, 100))
+		b.read(p)
+		p.Close()
+	}, func(b *bubble) {
+		elapse(10 * time.Second)
+		s, _ := b.connect5(lasting("s", 1000))
+		b.wantLeft(s, "sent", 0)
+		b.wantLeft(s, "long", 90)
+		b.quiet(s)
+		s.Close()
+	})
+}
+
 // An interval of 0 is what another server may have sent with less than a second left: it reaches who is there.
 func TestMQTT5MessageExpiryOfZeroReachesWhoIsThere(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {

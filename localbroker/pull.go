@@ -118,6 +118,7 @@ func (s *session) launch(g *gateway.Delivery) delivery {
 	if !d.dup && s.crashDup > 0 && g.Record.Seq < s.conn.b.firstSeq {
 		s.crashDup--
 		d.dup = true
+		d.unsent = !g.Record.ClockUnset && g.Record.Time.After(s.left)
 	}
 	s.sent = max(s.sent, g.Pos)
 	if _, d.release = s.received[g.Pos]; d.release {
@@ -155,7 +156,7 @@ func (c *conn) fresh(d *delivery, rec *gateway.Record) (ok bool) {
 	if !expires(d.msg) {
 		return true
 	}
-	if d.left, ok = remaining(d.msg, c.b.age(rec)); ok || d.dup {
+	if d.left, ok = remaining(d.msg, c.b.age(rec)); ok || d.dup && !d.unsent {
 		return true
 	}
 	c.b.stats.dropped.Add(1)

@@ -34,6 +34,7 @@ type session struct {
 	window   window
 	sent     uint64              // highest position that was ever sent: what comes again up to here carries DUP
 	crashDup int                 // so many more of before this start carry DUP, because nobody knows what was sent then
+	left     time.Time           // when the last connection before this start ended: nothing that came later was sent in it
 	received map[uint64]struct{} // positions whose PUBREC has come: only PUBREL is sent for them
 	offline  time.Time           // when the connection ended; zero while connected
 

@@ -35,6 +35,7 @@ type delivery struct {
 	qos     gateway.QoS
 	retain  bool
 	dup     bool
+	unsent  bool // has DUP to be sure, and was never sent
 	release bool // PUBREL alone is sent
 	skipped bool // there is nothing to send
 }

@@ -147,7 +147,7 @@ func TestSubPrintsAsMosquitto(t *testing.T) {
 		{"format with a null", []string{"-t", "s/#", "-F", `%p\0%t`}, 14},
 		{"time", []string{"-t", "s/#", "-F", `@Y @y @C @Z @z @G @@ %t`}, 14},
 		{"JSON", words("-t s/# -F %j"), 14},
-		{"JSON payload", words("-t j -F %J"), 3},
+		{"JSON payload", words("-t j -F %J"), 4},
 		{"5", words("-t s/# -V 5 -v"), 14},
 		{"5 properties", []string{"-t", "p/#", "-V", "5", "-F", `%t %q %C|%D|%E|%F|%R|%P`}, 3},
 		{"5 subscription id", append(words("-t p/# -V 5 -F %t|%S|%5S| -D"), "subscribe", "subscription-identifier", "77"), 3},
@@ -161,7 +161,7 @@ func TestSubPrintsAsMosquitto(t *testing.T) {
 		sub(ours, fmt.Sprint("ours", i), tt.flags, "-E")
 	}
 	for _, s := range slices.Concat(messages(), messagesV5(),
-		sends(words("-t q/a -q 2 -m 1"), words("-t q/b -q 2 -m 2"), words("-t j -m 1"), words(`-t j -m {"x":[1,{}]}`), words(`-t j -m "x"`))) {
+		sends(words("-t q/a -q 2 -m 1"), words("-t q/b -q 2 -m 2"), words("-t j -m 1"), words(`-t j -m {"x":[1,{}]}`), words(`-t j -m "x"`), words("-t j -n"))) {
 		pub.run(t, s.stdin, slices.Concat(broker, words("-q 1"), s.args)...)
 	}
 	for i, tt := range tests {

@@ -262,6 +262,9 @@ func appendMosquittoJSON(dst []byte, m *packet.Publish, at time.Time, raw json.R
 
 // appendJSONPayload appends what %J stands for: nothing when the payload is not JSON.
 func appendJSONPayload(dst []byte, m *packet.Publish, at time.Time, log io.Writer) []byte {
+	if len(m.Payload) == 0 { // null, as in %j
+		return appendMosquittoJSON(dst, m, at, nil)
+	}
 	if !json.Valid(m.Payload) {
 		fmt.Fprintf(log, "the payload is not valid JSON on topic %s\n", printable(string(m.Topic)))
 		return dst
