@@ -15,20 +15,26 @@ type slot struct {
 	held     bool // not due at all until hurried or begun
 }
 
-// newSchedule makes all groups due at start, so that their state is known soon, and spreads their later slots evenly: the
+// newSchedule makes all groups due at start, so that their state is known soon, and spreads their later slots over the interval: the
 // second poll of a group follows half an interval after start at the earliest.
 func newSchedule(start time.Time, intervals []time.Duration) *schedule {
 	s := &schedule{slots: make([]slot, len(intervals))}
 	for i, interval := range intervals {
-		phase := time.Duration(float64(interval) * float64(i) / float64(len(intervals)))
 		s.slots[i] = slot{
 			interval: interval,
-			grid:     start.Add(interval/2 + phase),
+			grid:     start.Add(interval/2 + phase(interval, i, len(intervals))),
 			due:      start,
 			deadline: start.Add(interval),
 		}
 	}
 	return s
+}
+
+// phase is where in its interval group i of n is polled. There are at most four phases in an interval, or one each 250 ms: groups that share one
+// are polled one after the other. At this pace a poll costs little beside the waking up for it.
+func phase(interval time.Duration, i, n int) time.Duration {
+	phases := min(n, max(4, int(interval/(250*time.Millisecond))))
+	return time.Duration(float64(interval) * float64(i*phases/n) / float64(phases))
 }
 
 // next returns the slot with the earliest deadline among those that are due. When none is, ok is false, and one will be at wake;

@@ -45,6 +45,34 @@ func TestScheduleStaggersDevices(t *testing.T) {
 	}
 }
 
+// TestScheduleSharesPhases: many groups have few phases, so that the board sleeps between them; each has as many groups as the others, and few
+// groups have one each.
+func TestScheduleSharesPhases(t *testing.T) {
+	for _, tt := range []struct {
+		interval  time.Duration
+		n, phases int
+	}{
+		{time.Second, 20, 4},
+		{time.Second, 3, 3},
+		{100 * time.Millisecond, 8, 4},
+		{10 * time.Second, 20, 20},
+		{10 * time.Second, 80, 40},
+	} {
+		groups := make(map[time.Duration]int)
+		for i := range tt.n {
+			groups[phase(tt.interval, i, tt.n)]++
+		}
+		if len(groups) != tt.phases {
+			t.Errorf("%d groups each %v: %d phases, want %d", tt.n, tt.interval, len(groups), tt.phases)
+		}
+		for k := range tt.phases {
+			if at := time.Duration(float64(tt.interval) * float64(k) / float64(tt.phases)); groups[at] != tt.n/tt.phases {
+				t.Errorf("%d groups each %v: %d at %v, want %d", tt.n, tt.interval, groups[at], at, tt.n/tt.phases)
+			}
+		}
+	}
+}
+
 func TestScheduleTakesEarliestDeadline(t *testing.T) {
 	s := newSchedule(zero, []time.Duration{10 * time.Second, time.Second, 5 * time.Second})
 	var order []int
