@@ -97,6 +97,10 @@ func (b *Bus) quiet(ctx context.Context, c Conversation) error {
 	}
 }
 
+// ahead is how much sooner than the last character a wait for it ends. What was received was seen late, and the wait would be late once more;
+// a read is so only once.
+const ahead = 250 * time.Microsecond
+
 // receive reads until the framer has found the answer or the deadline has passed.
 func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) ([]byte, error) {
 	n := 0
@@ -115,7 +119,7 @@ func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) (
 		if found.Damaged || found.Open {
 			limit = earlier(deadline, b.last.Add(b.silence()+settle))
 		} else if n > 0 {
-			if err := b.link.pause(ctx, min(b.wire(found.Need), time.Until(deadline))); err != nil {
+			if err := b.link.pause(ctx, min(b.wire(found.Need)-ahead, time.Until(deadline))); err != nil {
 				return nil, err
 			}
 		}
