@@ -2,15 +2,12 @@ package localbroker
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
@@ -37,7 +34,7 @@ func (c *conn) logIn(ctx context.Context, user string, password []byte) error {
 	b := c.b
 	who := b.logins.attempt(user, c.host)
 	now := b.opts.Now()
-	sum := b.logins.digest(user, password)
+	sum := b.logins.digester.Digest(user, password)
 	switch b.logins.ask(now, who, sum) {
 	case loginTooMany:
 		b.stats.limited.Add(1)
@@ -101,24 +98,22 @@ const (
 // there, so that nobody can lock him out by failing in his name or beside him. The wrong password of last time is answered from
 // memory and not counted: a device that is set up wrongly tries it for ever, and nothing is learned from it.
 type logins struct {
-	mu    sync.Mutex
-	known attempts // users at addresses from where they have logged in, and the latest wrong passwords of others
-	any   attempts // a user from anywhere, or an address with any user: the other name is empty
-	seed  maphash.Seed
-	key   [sha256.Size]byte
+	mu       sync.Mutex
+	known    attempts // users at addresses from where they have logged in, and the latest wrong passwords of others
+	any      attempts // a user from anywhere, or an address with any user: the other name is empty
+	seed     maphash.Seed
+	digester *gateway.LoginDigester // of wrong passwords
 }
 
 func newLogins() *logins {
-	l := &logins{seed: maphash.MakeSeed()}
-	rand.Read(l.key[:]) // never fails (crypto/rand)
-	return l
+	return &logins{seed: maphash.MakeSeed(), digester: gateway.NewLoginDigester()}
 }
 
 // ask tells whether a password may be looked at.
-func (l *logins) ask(now time.Time, who attempt, sum [sha256.Size]byte) loginAnswer {
+func (l *logins) ask(now time.Time, who attempt, sum gateway.LoginDigest) loginAnswer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.known.find(who); r != nil && r.hasWrong && hmac.Equal(sum[:], r.wrong[:]) {
+	if r := l.known.find(who); r != nil && r.hasWrong && sum.Equal(r.wrong) {
 		return loginWrongAgain
 	}
 	for _, r := range l.records(who, false) {
@@ -130,7 +125,7 @@ func (l *logins) ask(now time.Time, who attempt, sum [sha256.Size]byte) loginAns
 }
 
 // failed counts a wrong password.
-func (l *logins) failed(now time.Time, who attempt, sum [sha256.Size]byte) {
+func (l *logins) failed(now time.Time, who attempt, sum gateway.LoginDigest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records(who, true) {
@@ -171,23 +166,13 @@ func (l *logins) records(who attempt, create bool) []*loginRecord {
 	return list
 }
 
-// digest returns what stands for a password in memory. The key never leaves the process.
-func (l *logins) digest(user string, password []byte) (sum [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, l.key[:])
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(user)))) // where the name ends and the password starts
-	mac.Write([]byte(user))
-	mac.Write(password)
-	mac.Sum(sum[:0])
-	return sum
-}
-
 // loginRecord is what is known of some logins.
 type loginRecord struct {
 	tokens   float64 // wrong passwords that were left at that time; below 0 is a debt
 	at       time.Time
 	trusted  bool
 	hasWrong bool
-	wrong    [sha256.Size]byte // digest of the latest wrong password
+	wrong    gateway.LoginDigest // of the latest wrong password
 }
 
 // left returns how many wrong passwords are taken now. A clock that was set back gives nothing and takes nothing.

@@ -2,10 +2,14 @@ package localbroker_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -155,13 +159,13 @@ const (
 func TestNormativeStatementsHaveCases(t *testing.T) {
 	webSockets := []string{"../gateway/websocket/websocket_test.go", "../gateway/app/websocket_test.go"}
 	t.Run("MQTT 3.1.1", func(t *testing.T) {
-		named := namedStatements(t, regexp.MustCompile(`"[^"]*3\.1\.1.*`), "packet/packettest/*.go")
-		files := append(webSockets, "protocol_test.go", "protocol4_test.go", "synctest_test.go", "waits_test.go", "publish_test.go")
-		maps.Copy(named, namedStatements(t, regexp.MustCompile(`.*`), files...))
+		named := namedStatements(t, "3.1.1", "packet/packettest/*.go")
+		files := append(webSockets, "protocol_test.go", "protocol4_test.go", "protocol4_session_test.go", "synctest_test.go", "waits_test.go", "publish_test.go")
+		maps.Copy(named, namedStatements(t, "", files...))
 		checkStatements(t, statements4, noCase4, named)
 	})
 	t.Run("MQTT 5", func(t *testing.T) {
-		named := namedStatements(t, regexp.MustCompile(`.*`), append(webSockets, "protocol5_*_test.go", "access5_test.go")...)
+		named := namedStatements(t, "", append(webSockets, "protocol5_*_test.go", "access5_test.go")...)
 		checkStatements(t, statements5, noCase5, named)
 	})
 }
@@ -186,9 +190,9 @@ func checkStatements(t *testing.T, all []statements, noCase, named map[string]st
 	}
 }
 
-// namedStatements returns the numbers of the statements that the lines of files name, each with one of the files, as MQTT-3.1.0-1 or in the name of a
-// test, as TestMQTT_3_1_0_1.
-func namedStatements(t *testing.T, line *regexp.Regexp, patterns ...string) map[string]string {
+// namedStatements returns the numbers of the statements that are names of cases in files, each with one of the files, as MQTT-3.1.0-1 or in the
+// name of a test, as TestMQTT_3_1_0_1. Of the rows of tables only those count that say of, which may be "".
+func namedStatements(t *testing.T, of string, patterns ...string) map[string]string {
 	number := regexp.MustCompile(`MQTT[-_](\d+)[._](\d+)[._](\d+)[-_](\d+)`)
 	named := map[string]string{}
 	for _, pattern := range patterns {
@@ -197,16 +201,87 @@ func namedStatements(t *testing.T, line *regexp.Regexp, patterns ...string) map[
 			t.Fatalf("no files %s: %v", pattern, err)
 		}
 		for _, file := range files {
-			text, err := os.ReadFile(file)
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0) // without comments: they prove nothing
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, l := range line.FindAllString(string(text), -1) {
-				for _, m := range number.FindAllStringSubmatch(l, -1) {
+			for _, name := range caseNames(parsed, of) {
+				for _, m := range number.FindAllStringSubmatch(name, -1) {
 					named[fmt.Sprintf("%s.%s.%s-%s", m[1], m[2], m[3], m[4])] = file
 				}
 			}
 		}
 	}
 	return named
+}
+
+// caseNames returns what a file calls its cases: the names of its tests, of what they Run, and of the rows of their tables, which are keys, fields
+// called name or clause, and arguments of the functions that make rows.
+func caseNames(file *ast.File, of string) (names []string) {
+	add := func(e ast.Node) {
+		if row := texts(e); of == "" || slices.ContainsFunc(row, func(s string) bool { return strings.Contains(s, of) }) {
+			names = append(names, row...)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if strings.HasPrefix(n.Name.Name, "Test") {
+				names = append(names, n.Name.Name)
+			}
+		case *ast.CallExpr:
+			switch f := n.Fun.(type) {
+			case *ast.Ident:
+				add(n)
+			case *ast.SelectorExpr:
+				if f.Sel.Name == "Run" && len(n.Args) == 2 {
+					add(n.Args[0])
+				}
+			}
+		case *ast.KeyValueExpr:
+			switch key := n.Key.(type) {
+			case *ast.BasicLit:
+				add(key)
+			case *ast.Ident:
+				if key.Name == "name" || key.Name == "clause" {
+					add(n.Value)
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// texts returns the strings that a row is made of. Functions within it belong to no name.
+func texts(row ast.Node) (out []string) {
+	ast.Inspect(row, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			out = append(out, lit.Value)
+		}
+		_, isFunc := n.(*ast.FuncLit)
+		return !isFunc
+	})
+	return out
+}
+
+// TestCommentsNameNoCase: what caseNames takes for the name of a case, and what it does not.
+func TestCommentsNameNoCase(t *testing.T) {
+	const source = `package p
+// MQTT-1.1.1-1
+func TestMQTT_2_2_2_2_Name(t *testing.T) {
+	// MQTT-1.1.1-2
+	t.Run("MQTT-2.2.2-3", func(t *testing.T) { r.log.await("MQTT-1.1.1-3"); x := "MQTT-1.1.1-4" })
+	rows := []row{{name: "MQTT-2.2.2-4", steps: "MQTT-1.1.1-5"}, good("MQTT-2.2.2-5")}
+	table := map[string]int{"MQTT-2.2.2-6": 1}
+}`
+	file, err := parser.ParseFile(token.NewFileSet(), "p.go", source, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := caseNames(file, "")
+	want := []string{"TestMQTT_2_2_2_2_Name", `"MQTT-2.2.2-3"`, `"MQTT-2.2.2-4"`, `"MQTT-2.2.2-5"`, `"MQTT-2.2.2-6"`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

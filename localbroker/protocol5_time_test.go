@@ -82,8 +82,7 @@ func lasting(id string, seconds uint32) *packet.Connect {
 	return &packet.Connect{ClientID: id, Props: packet.Properties{SessionExpiry: packet.Some(seconds)}}
 }
 
-// MQTT-4.1.0-1, MQTT-4.1.0-2, MQTT-3.1.2-23.
-func TestMQTT5SessionsExpire(t *testing.T) {
+func TestMQTT_4_1_0_1_MQTT_4_1_0_2_MQTT_3_1_2_23_V5SessionsExpire(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		c, _ := b.connect5(lasting("s", 5))
 		b.subscribe5(c, "a", 1)
@@ -105,7 +104,7 @@ func TestMQTT5SessionsExpire(t *testing.T) {
 	})
 }
 
-// MQTT-3.1.2-8, MQTT-3.1.3-9: after the delay, or at the end of the session if that comes first.
+// After the delay, or at the end of the session if that comes first.
 func TestMQTT5WillDelay(t *testing.T) {
 	for _, c := range []struct{ delay, expiry, want uint32 }{{10, 100, 10}, {10, 3, 3}, {10, 0, 0}, {0, 100, 0}} {
 		inBubble(t, func(t *testing.T, b *bubble) {
@@ -201,8 +200,8 @@ func TestMQTT5WillDelayAcrossRestarts(t *testing.T) {
 	})
 }
 
-// MQTT-3.3.2-5, MQTT-3.3.2-6, through the store.
-func TestMQTT5MessageExpiryOfAStoredSession(t *testing.T) {
+// Through the store.
+func TestMQTT_3_3_2_5_MQTT_3_3_2_6_V5MessageExpiryOfAStoredSession(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		s, _ := b.connect5(lasting("s", 1000))
 		b.subscribe5(s, "a", 1)
@@ -228,7 +227,7 @@ func TestMQTT5MessageExpiryOfAStoredSession(t *testing.T) {
 		}
 		s.Close()
 		elapse(10 * time.Second)
-		s, _ = b.connect5(lasting("s", 1000)) // what was sent is sent again although it has expired: the exchange goes on (MQTT-4.3.3-7, MQTT-4.3.3-13)
+		s, _ = b.connect5(lasting("s", 1000)) // what was sent is sent again although it has expired: the exchange goes on
 		if again := b.wantLeft(s, "10", 0); !again.Dup || again.ID != sent.ID {
 			t.Errorf("got %+v", again)
 		}
@@ -277,8 +276,8 @@ func TestMQTT5MessageExpiryOfZeroReachesWhoIsThere(t *testing.T) {
 	})
 }
 
-// MQTT-3.1.3-6, MQTT-3.1.3-7, MQTT-3.2.2-16: with or without Clean Start.
-func TestMQTT5AssignedClientIdentifiers(t *testing.T) {
+// With or without Clean Start.
+func TestMQTT_3_1_3_6_MQTT_3_1_3_7_MQTT_3_2_2_16_V5AssignedClientIdentifiers(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		seen := map[string]bool{}
 		for i := range 4 {
@@ -293,8 +292,8 @@ func TestMQTT5AssignedClientIdentifiers(t *testing.T) {
 	})
 }
 
-// MQTT-3.3.2-5, MQTT-3.3.2-6, in memory: for subscribers of every version.
-func TestMQTT5MessageExpiryInMemory(t *testing.T) {
+// In memory: for subscribers of every version.
+func TestMQTT_3_3_2_5_MQTT_3_3_2_6_V5MessageExpiryInMemory(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		narrow := &packet.Connect{ClientID: "s", CleanStart: true, Props: packet.Properties{ReceiveMaximum: packet.Some[uint16](1)}}
 		s, _ := b.connect5(narrow)
@@ -357,8 +356,8 @@ func TestMQTT5MessageExpiryOfRetainedMessages(t *testing.T) {
 	})
 }
 
-// MQTT-3.1.2-22, with the keep alive that the broker has set, and with a reason.
-func TestMQTT5KeepAlive(t *testing.T) {
+// With the keep alive that the broker has set, and with a reason.
+func TestMQTT_3_1_2_22_V5KeepAlive(t *testing.T) {
 	for _, c := range []struct{ asked, limit, want uint16 }{{1, 0, 1}, {43691, 0, 43691}, {65535, 0, 65535}, {0, 30, 30}, {40000, 32000, 32000}} {
 		inBubble(t, func(t *testing.T, b *bubble) {
 			conn, ack := b.connect5(&packet.Connect{ClientID: "c", CleanStart: true, KeepAlive: c.asked})
@@ -398,8 +397,8 @@ func TestMQTT5TakeOverFromAStalledConnection(t *testing.T) {
 	})
 }
 
-// MQTT-3.14.0-1: a client that has had no CONNACK yet gets no DISCONNECT.
-func TestMQTT5NoDisconnectBeforeConnack(t *testing.T) {
+// A client that has had no CONNACK yet gets no DISCONNECT.
+func TestMQTT_3_14_0_1_V5NoDisconnectBeforeConnack(t *testing.T) {
 	r := start(t)
 	r.mem.hold()
 	c := r.dial()

@@ -20,12 +20,14 @@ func (anybody) Authenticate(context.Context, string, []byte) bool { return true 
 
 func TestMQTT_3_1_0_1_TheFirstPacketMustBeConnect(t *testing.T) {
 	r := start(t)
-	for _, first := range []string{"c0 00", "e0 00", "30 04 00 01 'a' 'x'", "82 06 00 01 00 01 'a' 00", "40 02 00 01", "20 02 00 00"} {
+	for i, first := range []string{"c0 00", "e0 00", "30 04 00 01 'a' 'x'", "82 06 00 01 00 01 'a' 00", "40 02 00 01", "20 02 00 00"} {
 		c := r.dial()
 		c.send(first)
 		c.closed()
+		if i == 0 { // it is said once the connection is closed, and of the reasons of one address only the first few are
+			r.log.await(t, "PINGREQ came before CONNECT [MQTT-3.1.0-1]", "c0 00")
+		}
 	}
-	r.log.await(t, "PINGREQ came before CONNECT [MQTT-3.1.0-1]", "c0 00")
 	eventually(t, "six refused connections", func() bool { return r.broker.Stats().Refused == 6 })
 }
 
@@ -119,7 +121,6 @@ func TestWillsArePublishedWhenTheBrokerStops(t *testing.T) {
 	c.closed()
 }
 
-// MQTT-3.1.3-6, too.
 func TestMQTT_3_1_3_7_AnEmptyIdentifierGetsOneOfItsOwn(t *testing.T) {
 	r := start(t)
 	a, b := r.dial(), r.dial()

@@ -312,8 +312,7 @@ func TestSessionsAreLimited(t *testing.T) {
 	r.persistent("b", false)
 }
 
-// MQTT-4.8.0-2.
-func TestAStoreThatClosesEndsTheConnectionWithoutAnAnswer(t *testing.T) {
+func TestMQTT_4_8_0_2_AStoreThatClosesEndsTheConnectionWithoutAnAnswer(t *testing.T) {
 	r := start(t)
 	r.queue("q", localbroker.QueueSub{Filters: []string{"a"}})
 	r.mem.hold()

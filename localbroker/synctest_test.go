@@ -126,8 +126,8 @@ func lifetime(c net.Conn) time.Duration {
 	return time.Since(start)
 }
 
-// MQTT-3.1.2-24. Mistake 10: one and a half times the keep alive in 16 bits overflows, and in whole seconds cuts 1 at 1.
-func TestKeepAliveIsOneAndAHalfTimes(t *testing.T) {
+// Mistake 10: one and a half times the keep alive in 16 bits overflows, and in whole seconds cuts 1 at 1.
+func TestMQTT_3_1_2_24_KeepAliveIsOneAndAHalfTimes(t *testing.T) {
 	for _, seconds := range []uint16{1, 3, 60, 43690, 43691, 65535} {
 		inBubble(t, func(t *testing.T, b *bubble) {
 			c := b.connect(&packet.Connect{ClientID: "c", CleanStart: true, KeepAlive: seconds})
@@ -160,7 +160,7 @@ func TestPingKeepsTheConnectionAlive(t *testing.T) {
 	})
 }
 
-// MQTT-3.1.2-8: the will is published when the keep alive ends the connection.
+// The will is published when the keep alive ends the connection.
 func TestKeepAliveTimeoutPublishesTheWill(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		watch := b.connect(&packet.Connect{ClientID: "watch", CleanStart: true})

@@ -286,8 +286,7 @@ func TestCommandsAreCommittedBeforeTheInboxSeesThemAndTheSenderIsAnswered(t *tes
 	inbox.read(1)
 }
 
-// MQTT-4.6.0-2 and MQTT-4.6.0-3: answers leave in the order of the packets that they answer.
-func TestAnswersLeaveInTheOrderOfTheirPackets(t *testing.T) {
+func TestMQTT_4_6_0_2_MQTT_4_6_0_3_AnswersLeaveInTheOrderOfTheirPackets(t *testing.T) {
 	r := start(t)
 	r.queue("cloud", localbroker.QueueSub{Filters: []string{"slow/#"}})
 	r.mem.hold()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,15 +140,26 @@ func TestSubPrintsAsMosquitto(t *testing.T) {
 		{"verbose", words("-t s/# -v"), 14},
 		{"QoS 2", words("-t q/# -q 2 -F %q%r%t|%p"), 2},
 		{"without end of line", words("-t s/# -N"), 14},
+		{"verbose without end of line", words("-t s/# -v -N"), 14},
+		{"3.1 verbose without end of line", words("-t s/# -v -N -V mqttv31"), 14},
+		{"5 verbose without end of line", words("-t s/# -v -N -V 5"), 14},
+		{"bytes", words("-t b/#"), 3},
+		{"bytes without end of line", words("-t b/# -N"), 3},
+		{"bytes, verbose", words("-t b/# -v"), 3},
+		{"bytes, format", words("-t b/# -F %t|%p|%x|%5l|"), 3},
+		{"bytes, format without end of line", words("-t b/# -N -F %p|%x|%l|"), 3},
 		{"two filters", words("-t s/a -t s/c -v"), 5},
 		{"filtered out", words("-t s/# -T s/a/# -T s/+/x -T s/r -v"), 8},
 		{"without retained", words("-t s/# -R -v"), 13},
 		{"format", []string{"-t", "s/#", "-F", `%t|%p|%q|%r|%l|%%|@@|\\|\t|\a\e\v|%x|%X`}, 14},
 		{"format widths", []string{"-t", "s/#", "-F", `[%8t] [%-8t] [%.3t] [%8.3t] [%-8.3t] [%5l] [%05l] [%-5l] [%-05l] [%20p] [%3q]`}, 14},
 		{"format over lines", []string{"-t", "s/#", "-N", "-F", `%t\n`}, 14},
+		{"format of empty payloads without end of line", words("-t s/a -N -F %p"), 3},
 		{"format with a null", []string{"-t", "s/#", "-F", `%p\0%t`}, 14},
 		{"time", []string{"-t", "s/#", "-F", `@Y @y @C @Z @z @G @@ %t`}, 14},
 		{"JSON", words("-t s/# -F %j"), 14},
+		{"JSON without end of line", words("-t s/# -N -F %j"), 14},
+		{"JSON payload without end of line", words("-t j -N -F %J"), 4},
 		{"JSON payload", words("-t j -F %J"), 4},
 		{"5", words("-t s/# -V 5 -v"), 14},
 		{"5 properties", []string{"-t", "p/#", "-V", "5", "-F", `%t %q %C|%D|%E|%F|%R|%P`}, 3},
@@ -161,6 +174,7 @@ func TestSubPrintsAsMosquitto(t *testing.T) {
 		sub(ours, fmt.Sprint("ours", i), tt.flags, "-E")
 	}
 	for _, s := range slices.Concat(messages(), messagesV5(),
+		[]send{{"\x00\xff\xfe\n", words("-t b/x -s")}}, sends(words("-t b/x -n"), words("-t b/y -m end")),
 		sends(words("-t q/a -q 2 -m 1"), words("-t q/b -q 2 -m 2"), words("-t j -m 1"), words(`-t j -m {"x":[1,{}]}`), words(`-t j -m "x"`), words("-t j -n"))) {
 		pub.run(t, s.stdin, slices.Concat(broker, words("-q 1"), s.args)...)
 	}
@@ -187,10 +201,8 @@ func steady(output string) string {
 func comparable(output string) []any {
 	var out []any
 	for line := range strings.Lines(steady(output)) {
-		var doc map[string]any
-		if json.Unmarshal([]byte(line), &doc) == nil && doc["tst"] != nil {
-			delete(doc, "tst")
-			out = append(out, doc)
+		if docs := documents(line); docs != nil {
+			out = append(append(out, docs...), strings.HasSuffix(line, "\n"))
 			continue
 		}
 		out = append(out, line)
@@ -198,18 +210,76 @@ func comparable(output string) []any {
 	return out
 }
 
+// documents returns the messages that a line has as JSON, one behind the other, without their times; nil if it has something else.
+func documents(line string) (docs []any) {
+	in := json.NewDecoder(strings.NewReader(line))
+	for {
+		var doc map[string]any
+		err := in.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		if err != nil || doc["tst"] == nil {
+			return nil
+		}
+		delete(doc, "tst")
+		docs = append(docs, doc)
+	}
+}
+
+// sourcesTimesFlags gives each source of a payload the flags that change what becomes of it, on topics below p. They bring sourcesCount messages, none of
+// QoS 0, which waits for nobody.
+func sourcesTimesFlags(file, empty string) []send {
+	const five = " -V 5 -D publish content-type text/plain -D publish user-property a b"
+	return append(sends(
+		words("-t p/n -n"+five), words("-t p/n -n --repeat 2"), words("-t p/n -n -V 31 -q 2"), // 4
+		words("-t p/f --repeat 2 -f "+file), words("-t p/f -q 2 -f "+file+five), words("-t p/f -f "+empty), // 4
+		words("-t p/m -m x -D connect user-property a b -D disconnect user-property c d"+five), words("-t p/m -m x -V 311"), // 2
+		words("-t p/m -m x -D publish message-expiry-interval "+expiry+five), words("-t p/m -m x --repeat 1"), // 2
+		[]string{"-t", "p/m", "-V", "5", "-m", "", "-D", "publish", "user-property", "", ""}, // 1
+		words("-t p/r -r -m kept"+five), words("-t p/r -r -n"), words("-t p/r2 -r -n -V 5"), // 3, and nothing stays
+	),
+		send{"all\x00\xff", words("-t p/s -s --repeat 2" + five)}, send{"\n", words("-t p/s -s")}, // 3
+		send{"one\n\ntwo", words("-t p/l -l -q 2" + five)}, send{"\n", words("-t p/l -l")}, send{"", words("-t p/l -l")}, // 4
+		send{strings.Repeat("long ", 5000) + "\nshort\n", words("-t p/l -l -V 31")}, // 2
+	)
+}
+
+const sourcesCount = 4 + 4 + 2 + 2 + 1 + 3 + 3 + 4 + 2
+
+// TestPubRefusesAsMosquitto: what neither sends.
+func TestPubRefusesAsMosquitto(t *testing.T) {
+	programs := []program{mosquittoClient(t, "mosquitto_pub"), ourOwn(t, "pub")}
+	broker := startMosquitto(t)
+	for _, line := range []string{
+		"-t a -s", "-t a", "-n", "-t a/# -m x", "-t a -m x -n", "-t a -l -m x", "-t a -f nosuch", "-t a -m x -q 3", "-t a -m x -V 9",
+		"-t a -m x -V 5 -D publish nosuch 1", "-t a -m x -V 5 -D publish receive-maximum 1",
+	} {
+		for _, p := range programs {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			cmd := exec.CommandContext(ctx, p.name, slices.Concat(p.args, broker, words(line))...)
+			out, err := cmd.CombinedOutput()
+			cancel()
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() <= 0 {
+				t.Errorf("%s %s: %v, want it refused\n%s", filepath.Base(p.name), line, err, out)
+			}
+		}
+	}
+}
+
 // TestPubSendsAsMosquitto: what both send is the same to a third.
 func TestPubSendsAsMosquitto(t *testing.T) {
 	theirs, sub := mosquittoClient(t, "mosquitto_pub"), mosquittoClient(t, "mosquitto_sub")
 	ours, broker := ourOwn(t, "pub"), startMosquitto(t)
-	file := transporttest.WriteFile(t, "of a\nfile\x00\xff")
-	more := append(slices.Concat(messages(), messagesV5()), sends(
+	file, empty := transporttest.WriteFile(t, "of a\nfile\x00\xff"), transporttest.WriteFile(t, "")
+	sources := sourcesTimesFlags(file, empty)
+	more := append(slices.Concat(messages(), messagesV5(), sources), sends(
 		[]string{"-t", "s/f", "-f", file}, words("-t s/rep -m again --repeat 3 -q 2"), words("-V 31 -t s/31 -m x"),
 		words("-L mqtt://127.0.0.1/s/url/topic -m x"), words("-t p/m -m -D"),
 	)...)
 	watch := slices.Concat(broker, words("-c -i watch -t s/# -t p/# -q 2 -V 5 -F"), []string{`%t %q %r %l %x|%C|%D|%E|%F|%R|%P`})
 	sub.run(t, "", append(watch, "-E")...)
-	const count = 13 + 3 + 1 + 3 + 1 + 1 + 1 + 1 // the last one is the retained message, which comes again
+	const count = 13 + 3 + sourcesCount + 1 + 3 + 1 + 1 + 1 + 1 // the last one is the retained message, which comes again
 	var seen [2][]string
 	for i, p := range []program{theirs, ours} {
 		for _, s := range more {

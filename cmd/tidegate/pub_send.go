@@ -40,6 +40,9 @@ func (p *publisher) source(ctx context.Context) (payloads, error) {
 		return p.lines(ctx), nil
 	case f.stdin:
 		once, err = readAll(p.in, "standard input")
+		if err == nil && len(once) == 0 { // a program before the pipe has failed, and a retained message would be forgotten
+			err = errors.New("read standard input: it is empty; give -n to publish an empty message")
+		}
 	case f.file != "":
 		once, err = readFile(f.file)
 	default:

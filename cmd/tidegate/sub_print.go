@@ -55,7 +55,12 @@ func (f *printFlags) printer(log io.Writer) (printer, error) {
 			return append(pieces.append(dst, m, at), end...)
 		}, nil
 	case f.verbose:
-		return func(dst []byte, m *packet.Publish, _ time.Time) []byte { return append(appendVerbose(dst, m), end...) }, nil
+		return func(dst []byte, m *packet.Publish, _ time.Time) []byte {
+			if f.noNewline && len(m.Payload) == 0 {
+				return dst // mosquitto_sub neither
+			}
+			return append(appendVerbose(dst, m), end...)
+		}, nil
 	}
 	return func(dst []byte, m *packet.Publish, _ time.Time) []byte {
 		if len(m.Payload) == 0 {

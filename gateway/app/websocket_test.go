@@ -89,7 +89,7 @@ func subscribeBytes(filter string, id uint16) []byte {
 }
 
 // TestPacketsAndFramesHaveTheirOwnBoundaries sends each byte in a frame of its own, and then all packets in one, over both kinds of
-// WebSockets [MQTT-6.0.0-2].
+// WebSockets.
 func TestPacketsAndFramesHaveTheirOwnBoundaries(t *testing.T) {
 	s := startSite(t, allKinds)
 	payload := []byte(strings.Repeat("frames ", 30))
@@ -97,7 +97,7 @@ func TestPacketsAndFramesHaveTheirOwnBoundaries(t *testing.T) {
 	all = append(all, publishBytes("a/b", payload)...)
 	want := append([]byte{0x20, 2, 0, 0, 0x90, 3, 0, 1, 0}, publishBytes("a/b", payload)...)
 	for i, scheme := range []string{"ws", "wss"} {
-		t.Run(scheme, func(t *testing.T) {
+		t.Run("MQTT-6.0.0-2 over "+scheme, func(t *testing.T) {
 			peer := s.dialWS(scheme, 2+i)
 			for k := range all {
 				peer.frame(all[k : k+1])

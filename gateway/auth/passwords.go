@@ -2,15 +2,14 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // Passwords checks users against a password file. The file is read once, and again by Reload. All methods may be called
@@ -109,22 +108,23 @@ type users struct {
 	hashes map[string]hash
 	decoys []hash
 	seed   maphash.Seed
-	key    [32]byte
+	// digester and seen hold the last right password of each user, so that clients that reconnect all the time, or all at
+	// once after the network was away, do not cost a slow hash each.
+	digester *gateway.LoginDigester
 
-	mu sync.Mutex
-	// seen holds a keyed digest of the last right password of each user, so that clients that reconnect all the time, or
-	// all at once after the network was away, do not cost a slow hash each. The key is random and never leaves the process.
-	seen map[string][sha256.Size]byte
+	mu   sync.Mutex
+	seen map[string]gateway.LoginDigest
 }
 
 func newUsers(hashes map[string]hash) *users {
-	u := &users{hashes: hashes, seed: maphash.MakeSeed(), seen: map[string][sha256.Size]byte{}}
-	rand.Read(u.key[:]) // never fails (crypto/rand)
+	u := &users{hashes: hashes, seed: maphash.MakeSeed(), digester: gateway.NewLoginDigester(), seen: map[string]gateway.LoginDigest{}}
 	for _, name := range slices.Sorted(maps.Keys(hashes)) {
 		u.decoys = append(u.decoys, hashes[name])
 	}
 	if len(u.decoys) == 0 {
-		u.decoys = []hash{pbkdf2Hash{iterations: newIterations, salt: u.key[:newSaltSize]}}
+		salt := make([]byte, newSaltSize)
+		rand.Read(salt) // never fails (crypto/rand)
+		u.decoys = []hash{pbkdf2Hash{iterations: newIterations, salt: salt}}
 	}
 	return u
 }
@@ -134,7 +134,7 @@ func (u *users) after(old *users) *users {
 	if old == nil {
 		return u
 	}
-	u.key = old.key
+	u.digester = old.digester
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	for name, seen := range old.seen {
@@ -159,25 +159,12 @@ func (u *users) remembers(user string, password []byte) bool {
 	u.mu.Lock()
 	seen, ok := u.seen[user]
 	u.mu.Unlock()
-	if !ok {
-		return false
-	}
-	digest := u.digest(user, password)
-	return hmac.Equal(seen[:], digest[:])
+	return ok && seen.Equal(u.digester.Digest(user, password))
 }
 
 func (u *users) remember(user string, password []byte) {
-	digest := u.digest(user, password)
+	digest := u.digester.Digest(user, password)
 	u.mu.Lock()
 	u.seen[user] = digest
 	u.mu.Unlock()
-}
-
-func (u *users) digest(user string, password []byte) (sum [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, u.key[:])
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(user)))) // where the name ends and the password starts
-	mac.Write([]byte(user))
-	mac.Write(password)
-	mac.Sum(sum[:0])
-	return sum
 }

@@ -23,6 +23,15 @@ const closeGrace = time.Second
 
 var errText = errors.New("websocket: the peer sent a text message; MQTT travels in binary messages only")
 
+// protocolError is what a peer did that RFC 6455 forbids.
+type protocolError struct{ err error }
+
+func (e *protocolError) Error() string {
+	return "websocket: the peer broke the protocol: " + e.err.Error()
+}
+
+func (e *protocolError) Unwrap() error { return e.err }
+
 // conn is a WebSocket as a net.Conn. Deadlines go to the connection beneath: their errors are those of the net package.
 type conn struct {
 	ws     *websocket.Conn
@@ -45,6 +54,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	for {
 		n, err := c.read(p)
+		if !c.closed.Load() && breaksProtocol(err) {
+			_ = c.shut(websocket.StatusProtocolError) // which the library says itself of most faults, but not of all
+			err = &protocolError{err}
+		}
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, c.reason(err)
 		}
@@ -69,6 +82,19 @@ func (c *conn) read(p []byte) (int, error) {
 		c.message, err = nil, nil
 	}
 	return n, err
+}
+
+// breaksProtocol reports whether err is what the library says of the frames that came, and neither the end of the connection beneath nor a
+// close frame: the library has no error value for that.
+func breaksProtocol(err error) bool {
+	var beneath net.Error
+	switch {
+	case err == nil, errors.As(err, &beneath), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
+		return false
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, errText):
+		return false
+	}
+	return websocket.CloseStatus(err) == -1
 }
 
 // Write sends p: a client as one binary message, a server each MQTT packet of it as one, but all of them in one write of the connection
@@ -106,10 +132,11 @@ func (c *conn) send(message []byte) error {
 
 // reason turns an error of the library into what a net.Conn returns.
 func (c *conn) reason(err error) error {
+	var broken *protocolError
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errText):
+	case errors.Is(err, errText), errors.As(err, &broken):
 		return err
 	case c.closed.Load():
 		return net.ErrClosed

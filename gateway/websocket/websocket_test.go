@@ -196,8 +196,7 @@ func TestCloseEndsReadOfASilentPeer(t *testing.T) {
 	}
 }
 
-// TestTextIsRefused is [MQTT-6.0.0-1].
-func TestTextIsRefused(t *testing.T) {
+func TestMQTT_6_0_0_1_TextIsRefused(t *testing.T) {
 	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		c, err := coder.Accept(w, r, &coder.AcceptOptions{Subprotocols: []string{"mqtt"}})
 		if err != nil {
@@ -301,18 +300,18 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// [MQTT-6.0.0-3] [MQTT-6.0.0-4], and what older clients offer.
+// TestSubprotocols has what older clients offer, too.
 func TestSubprotocols(t *testing.T) {
 	for name, tt := range map[string]struct {
 		asked []string
 		want  string
 		ok    bool
 	}{
-		"mqtt":           {[]string{"mqtt"}, "mqtt", true},
-		"mqtt 3.1":       {[]string{"mqttv3.1"}, "mqttv3.1", true},
-		"one of several": {[]string{"chat", "mqtt"}, "mqtt", true},
-		"none":           {nil, "", true},
-		"another":        {[]string{"chat"}, "", false},
+		"mqtt [MQTT-6.0.0-3] [MQTT-6.0.0-4]": {[]string{"mqtt"}, "mqtt", true},
+		"mqtt 3.1":                           {[]string{"mqttv3.1"}, "mqttv3.1", true},
+		"one of several":                     {[]string{"chat", "mqtt"}, "mqtt", true},
+		"none":                               {nil, "", true},
+		"another":                            {[]string{"chat"}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, conns := accepting(t, websocket.AcceptOptions{})
