@@ -24,10 +24,10 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkAccess(cmd.ErrOrStderr(), cfg); err != nil {
+			if err := carryOut(app.CheckAccess, cfg, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
-			if err := checkLoad(cmd.ErrOrStderr(), cfg); err != nil {
+			if err := carryOut(app.CheckLoad, cfg, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			points := 0
@@ -43,21 +43,9 @@ func newCheckCommand() *cobra.Command {
 	return cmd
 }
 
-// checkAccess prints a warning for each user who has rights and cannot log in, and refuses password and ACL files with wrong lines.
-func checkAccess(warnings io.Writer, cfg *config.Config) error {
-	list, err := app.CheckAccess(cfg)
-	for _, w := range list {
-		fmt.Fprintln(warnings, w)
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	return nil
-}
-
-// checkLoad prints a warning for each bus that is asked for much, and refuses what a line cannot carry.
-func checkLoad(warnings io.Writer, cfg *config.Config) error {
-	list, err := app.CheckLoad(cfg)
+// carryOut prints the warnings of a check, and refuses what does not pass it.
+func carryOut[W any](check func(*config.Config) ([]W, error), cfg *config.Config, warnings io.Writer) error {
+	list, err := check(cfg)
 	for _, w := range list {
 		fmt.Fprintln(warnings, w)
 	}

@@ -364,3 +364,17 @@ func meters(names ...string) *fakeDriver {
 }
 
 var errNoise = errors.New("check sum is wrong")
+
+// writesFor makes an onWrite of a device that takes so long, or until it is to end, and then has the value.
+func writesFor(d time.Duration) func(context.Context, int, int, gateway.Value) (gateway.Reading, error) {
+	return func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
+		wait(d, ctx.Done())
+		return good(v), ctx.Err()
+	}
+}
+
+// writesForEver is the onWrite of a device that never answers.
+func writesForEver(ctx context.Context, _, _ int, _ gateway.Value) (gateway.Reading, error) {
+	<-ctx.Done()
+	return gateway.Reading{}, ctx.Err()
+}

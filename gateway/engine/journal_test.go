@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -57,10 +56,7 @@ func TestStartIsRecordedBeforeTheWrite(t *testing.T) {
 func TestSlowBusHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, fast := meters("slow"), meters("fast")
-		slow.onWrite = func(ctx context.Context, _, _ int, _ gateway.Value) (gateway.Reading, error) {
-			<-ctx.Done()
-			return gateway.Reading{}, ctx.Err()
-		}
+		slow.onWrite = writesForEver
 		r := newRig(t, slow, fast)
 		r.start()
 		r.after(100 * time.Millisecond)
@@ -107,10 +103,7 @@ func TestCommandsOfABusKeepTheirOrder(t *testing.T) {
 func TestStopDuringAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
-			wait(time.Second, ctx.Done())
-			return good(v), ctx.Err()
-		}
+		d.onWrite = writesFor(time.Second)
 		r := newRig(t, d)
 		r.start()
 		r.send("t/m/set", `{"values":{"a":1},"id":"1"}`)
@@ -154,10 +147,7 @@ func TestStopBetweenStartAndWrite(t *testing.T) {
 func TestStopIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, _ gateway.Value) (gateway.Reading, error) {
-			<-ctx.Done()
-			return gateway.Reading{}, ctx.Err()
-		}
+		d.onWrite = writesForEver
 		r := newRig(t, d)
 		r.start()
 		r.send("t/m/set", `{"values":{"a":1},"id":"1"}`)

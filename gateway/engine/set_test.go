@@ -23,10 +23,7 @@ func set(name string, v gateway.Value) []gateway.Setting {
 func TestSetByACaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
-			wait(50*time.Millisecond, ctx.Done())
-			return good(v), ctx.Err()
-		}
+		d.onWrite = writesFor(50 * time.Millisecond)
 		r := newRig(t, d)
 		r.start()
 		r.after(100 * time.Millisecond)
@@ -152,10 +149,7 @@ func TestSetTellsWhatWentWrong(t *testing.T) {
 func TestSetGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
-			wait(time.Second, ctx.Done())
-			return good(v), ctx.Err()
-		}
+		d.onWrite = writesFor(time.Second)
 		r := newRig(t, d)
 		r.start()
 		r.after(100 * time.Millisecond)
@@ -184,10 +178,7 @@ func TestSetGivenUp(t *testing.T) {
 func TestSetOfAFullLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
-			wait(time.Hour, ctx.Done())
-			return good(v), ctx.Err()
-		}
+		d.onWrite = writesFor(time.Hour)
 		r := newRig(t, d)
 		r.start()
 		r.after(100 * time.Millisecond)
@@ -210,10 +201,7 @@ func TestSetOfAFullLane(t *testing.T) {
 func TestSetWhileTheEngineStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := meters("m")
-		d.onWrite = func(ctx context.Context, _, _ int, v gateway.Value) (gateway.Reading, error) {
-			<-ctx.Done()
-			return gateway.Reading{}, ctx.Err()
-		}
+		d.onWrite = writesForEver
 		r := newRig(t, d)
 		r.start()
 		r.after(100 * time.Millisecond)

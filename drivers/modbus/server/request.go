@@ -131,36 +131,35 @@ func (q *request) parseSingle(data []byte) Exception {
 
 // parseCoils unpacks the bits (6.11).
 func (q *request) parseCoils(data []byte) Exception {
-	if len(data) < 5 {
-		return IllegalValue
-	}
-	if e := spanOf(&q.write, modbus.Coil, data, maxWriteBits); e != 0 {
+	bits, e := q.parseBlock(modbus.Coil, data, maxWriteBits, func(count int) int { return (count + 7) / 8 })
+	if e != 0 {
 		return e
-	}
-	size := (q.write.count + 7) / 8
-	if int(data[4]) != size || len(data) != 5+size {
-		return IllegalValue
 	}
 	q.data = make([]byte, q.write.count)
 	for i := range q.data {
-		q.data[i] = data[5+i/8] >> (i % 8) & 1
+		q.data[i] = bits[i/8] >> (i % 8) & 1
 	}
 	return 0
 }
 
-// parseRegisters reads address, quantity, byte count and the registers (6.12).
-func (q *request) parseRegisters(data []byte, most int) Exception {
+// parseRegisters takes the registers as they are (6.12).
+func (q *request) parseRegisters(data []byte, most int) (e Exception) {
+	q.data, e = q.parseBlock(modbus.Holding, data, most, func(count int) int { return 2 * count })
+	return e
+}
+
+// parseBlock reads address, quantity, byte count, and returns the bytes behind that, of which size says how many a quantity takes.
+func (q *request) parseBlock(table modbus.Table, data []byte, most int, size func(count int) int) ([]byte, Exception) {
 	if len(data) < 5 {
-		return IllegalValue
+		return nil, IllegalValue
 	}
-	if e := spanOf(&q.write, modbus.Holding, data, most); e != 0 {
-		return e
+	if e := spanOf(&q.write, table, data, most); e != 0 {
+		return nil, e
 	}
-	if size := 2 * q.write.count; int(data[4]) != size || len(data) != 5+size {
-		return IllegalValue
+	if n := size(q.write.count); int(data[4]) != n || len(data) != 5+n {
+		return nil, IllegalValue
 	}
-	q.data = data[5:]
-	return 0
+	return data[5:], 0
 }
 
 func (q *request) parseMask(data []byte) Exception {
