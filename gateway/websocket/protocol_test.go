@@ -42,6 +42,9 @@ func TestWhoBreaksTheProtocolIsTold(t *testing.T) {
 			if _, err := c.Write(append([]byte(handshake("/mqtt")), tt.frames...)); err != nil {
 				t.Fatal(err)
 			}
+			if err := c.(*net.TCPConn).CloseWrite(); err != nil { // no answer to the close frame comes, and need not be waited for
+				t.Fatal(err)
+			}
 			got := <-result
 			if got.err != nil {
 				t.Fatal(got.err)
