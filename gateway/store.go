@@ -8,10 +8,14 @@ type QueueID uint32
 // ViewShared in a Ref's View marks a delivery that came to a session through a shared subscription (MQTT 5, 4.8.2).
 const ViewShared = 1 << 15
 
+// ViewGreeting in a Ref's View marks a retained message that greets a subscription. What is below it is the identifier of that, 0 for none. A
+// subscription with an identifier that has no room there has no mark.
+const ViewGreeting = 1 << 14
+
 // Ref gives a record to one consumer.
 type Ref struct {
 	Queue  QueueID
-	View   uint16 // 0: the record itself; n: the n-th message that a batch becomes, counted from 1 (see payload.Messages); ViewShared may be added
+	View   uint16 // 0: the record itself; n: the n-th message that a batch becomes, counted from 1 (see payload.Messages); ViewShared may be added, ViewGreeting to a message
 	QoS    QoS    // of delivery
 	Retain bool   // the retain flag of delivery
 }

@@ -181,7 +181,7 @@ func (c *conn) replay(sub gateway.Subscription, changes []*gateway.Change, room 
 		}
 		changes = append(changes, &gateway.Change{
 			Record:  &gateway.Record{Time: came, Body: &m.Message},
-			To:      []gateway.Ref{{Queue: s.queue, QoS: qos, Retain: true}},
+			To:      []gateway.Ref{{Queue: s.queue, View: greeting(sub), QoS: qos, Retain: true}},
 			Barrier: qos == 2,
 		})
 	})

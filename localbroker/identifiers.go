@@ -1,6 +1,7 @@
 package localbroker
 
 import (
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
@@ -40,6 +41,26 @@ func (c *conn) identifiers(topic string, shared bool) []uint32 {
 	ids = s.identifiersOf(topic, shared)
 	known[topic] = ids
 	return ids
+}
+
+// greeting is the view of a retained message that greets a subscription: only that one's identifier goes with it (MQTT 5, 3.3.4).
+func greeting(sub gateway.Subscription) uint16 {
+	if sub.Identifier >= gateway.ViewGreeting {
+		return 0
+	}
+	return gateway.ViewGreeting | uint16(sub.Identifier)
+}
+
+// identifiersOf returns the identifiers that go with a delivery from the store. Only the writer calls it.
+func (c *conn) identifiersOf(topic string, g *gateway.Delivery) []uint32 {
+	_, message := g.Record.Body.(*gateway.Message)
+	switch {
+	case !message || g.View&gateway.ViewGreeting == 0:
+		return c.identifiers(topic, g.View&gateway.ViewShared != 0)
+	case g.View == gateway.ViewGreeting:
+		return nil
+	}
+	return []uint32{uint32(g.View &^ gateway.ViewGreeting)}
 }
 
 // identifiersOf matches a topic with all subscriptions. The session's lock is held.

@@ -137,7 +137,7 @@ func (c *conn) load(d *delivery, g *gateway.Delivery, s *scratch) {
 	}
 	if d.msg = c.view(g); d.msg != nil && c.fresh(d, g.Record) {
 		if c.terms != nil {
-			d.ids = c.identifiers(d.msg.Topic, g.View&gateway.ViewShared != 0)
+			d.ids = c.identifiersOf(d.msg.Topic, g)
 		}
 		return
 	}
