@@ -51,8 +51,32 @@ type rig struct {
 	ca     *transporttest.CA
 	pair   transporttest.Pair
 	clock  *clock
-	log    bytes.Buffer
+	log    logText
 	server *certs.Server
+}
+
+// logText is a log that is read while it is written.
+type logText struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *logText) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Reset()
 }
 
 func newRig(t *testing.T, adjust func(r *rig, o *certs.Options)) *rig {
