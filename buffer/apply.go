@@ -30,6 +30,9 @@ type cursor struct {
 	later       bool   // nothing is deleted yet
 	received    bool
 	inbox       bool
+	cuts        ranges
+	fresh       []span // what is new in cuts
+	recut       bool   // the disk has other cuts
 }
 
 // applier carries a group out on the writing connection. Only the writer uses it.
@@ -38,6 +41,7 @@ type applier struct {
 	now      func() time.Time
 	sweeping int                        // chunks and refs that one commit may delete for a queue
 	acked    map[gateway.QueueID]uint64 // as it is on disk once the transaction commits; of all queues, named or not
+	cuts     map[gateway.QueueID]ranges // the same
 	builders []*chunkBuilder            // of the segment; those from used on wait for use
 	used     int
 	begins   map[gateway.QueueID]uint64 // where the segment begins in each queue
@@ -49,7 +53,8 @@ type applier struct {
 // apply writes g. What is deleted comes first, so that its pages can be used again at once.
 func (a *applier) apply(g *group) error {
 	for i := range g.cursors {
-		a.acked[g.cursors[i].id] = g.cursors[i].acked
+		c := &g.cursors[i]
+		a.acked[c.id], a.cuts[c.id] = c.acked, c.cuts
 	}
 	for i := range g.cursors {
 		if err := a.moveCursor(&g.cursors[i]); err != nil {
@@ -165,6 +170,9 @@ func (a *applier) moveCursor(c *cursor) error {
 			return err
 		}
 	}
+	if err := a.cut(c); err != nil {
+		return err
+	}
 	if c.received {
 		if err := a.exec(`DELETE FROM received WHERE key BETWEEN ? AND ?`, key(c.id, 0), key(c.id, c.acked)); err != nil {
 			return err
@@ -238,8 +246,11 @@ func (a *applier) places(query string, from, to int64) ([]place, error) {
 
 // free deletes a chunk unless one of its queues still waits for it.
 func (a *applier) free(key int64, refs []byte) error {
-	if refs != nil && !allAcked(refs, a.ackedThrough) {
-		return nil
+	if refs != nil {
+		all, err := allThrough(refs, func(q gateway.QueueID, last uint64) (bool, error) { return a.through(key, q, last) })
+		if err != nil || !all {
+			return err
+		}
 	}
 	return a.exec(`DELETE FROM chunk WHERE key = ?`, key)
 }
@@ -259,9 +270,6 @@ func (a *applier) freeRef(p place) error {
 	}
 	return a.free(p.chunk, refs)
 }
-
-// ackedThrough returns the acknowledged position of a queue as it is on disk, 0 when the queue is not known.
-func (a *applier) ackedThrough(q gateway.QueueID) uint64 { return a.acked[q] }
 
 // putMark reserves sequence numbers. At a stop in order it stores the exact next one instead.
 func (a *applier) putMark(g *group) error {

@@ -180,16 +180,16 @@ func (b *chunkBuilder) refs() []byte {
 	return dst
 }
 
-// allAcked reports whether each queue that refs lists has acknowledged its last position there.
-func allAcked(refs []byte, acked func(gateway.QueueID) uint64) bool {
+// allThrough reports whether each queue that refs lists is through with its last position there.
+func allThrough(refs []byte, through func(q gateway.QueueID, last uint64) (bool, error)) (bool, error) {
 	d := decoder{b: refs}
 	for len(d.b) > 0 && d.err == nil {
 		q, last := gateway.QueueID(d.uvarint()), d.uvarint()
-		if acked(q) < last {
-			return false
+		if is, err := through(q, last); !is || err != nil {
+			return false, err
 		}
 	}
-	return d.err == nil
+	return d.err == nil, nil
 }
 
 // item is one record of a chunk as one queue sees it.

@@ -15,7 +15,7 @@ func (s *Store) Attach(id gateway.QueueID, wake func()) (acked uint64) {
 	}
 	s.setOnline(q, true)
 	q.wake, q.starved = wake, true
-	q.handed, q.ahead = q.acked, nil
+	q.handed, q.inHand, q.gated, q.ahead = q.acked, 0, false, nil
 	if q.depth > 0 {
 		s.wakeQueue(q)
 	}
@@ -49,6 +49,7 @@ func (s *Store) Detach(id gateway.QueueID) {
 		}
 	}
 	q.trim(0, 0)
+	s.noteOver(q)
 }
 
 // Ack acknowledges single deliveries, in any order. Positions that are not in the queue, or were acknowledged before, do not matter.
@@ -60,7 +61,10 @@ func (s *Store) Ack(id gateway.QueueID, pos ...uint64) {
 		return
 	}
 	for _, p := range pos {
-		s.ack(q, p)
+		before := q.depth
+		if s.ack(q, p); p <= q.handed {
+			q.inHand -= min(q.inHand, before-q.depth)
+		}
 	}
 	s.advance(q)
 }
@@ -110,6 +114,10 @@ func (s *Store) finished(e *entry) {
 
 // advance moves the acknowledged position of q as far as it goes, and has the disk told if there is something to free.
 func (s *Store) advance(q *queue) {
+	if q.gated {
+		q.gated = false
+		s.wakeQueue(q)
+	}
 	if !q.advance() {
 		return
 	}
@@ -125,7 +133,13 @@ func (s *Store) advance(q *queue) {
 
 // cursorMoved puts q on the list of those whose cursor changes with the next commit, within commit_interval.
 func (s *Store) cursorMoved(q *queue) {
-	if q.dirty || !q.cursorMoved() {
+	if q.cursorMoved() {
+		s.cursorChanges(q)
+	}
+}
+
+func (s *Store) cursorChanges(q *queue) {
+	if q.dirty {
 		return
 	}
 	q.dirty = true

@@ -76,7 +76,9 @@ func (s *Store) take(g *group, limit int) {
 }
 
 func (q *queue) cursor() cursor {
-	return cursor{queue: q, id: q.id, acked: q.acked, next: q.next, sweep: q.sweep, received: q.received, inbox: q.inbox}
+	c := cursor{queue: q, id: q.id, acked: q.acked, next: q.next, sweep: q.sweep, received: q.received, inbox: q.inbox}
+	q.cuts.take(&c)
+	return c
 }
 
 // What of a long backlog is acknowledged is deleted so many records at a time, and while it is a small part, one in so many, of what is left:
@@ -129,7 +131,7 @@ func (s *Store) settle(g *group) {
 // settleCursor notes what the disk now knows of a queue's acknowledgements.
 func (s *Store) settleCursor(c *cursor) {
 	q := c.queue
-	q.durableAcked, q.durableNext, q.sweep = c.acked, c.next, c.sweep
+	q.durableAcked, q.durableNext, q.sweep, q.cuts.stored = c.acked, c.next, c.sweep, c.cuts
 	switch {
 	case c.more:
 		q.dirty = true
@@ -172,7 +174,9 @@ func (s *Store) restore(g *group) {
 		}
 	}
 	for i := range g.cursors {
-		if q := g.cursors[i].queue; !q.dirty {
+		q := g.cursors[i].queue
+		q.cuts.fresh = append(g.cursors[i].fresh, q.cuts.fresh...)
+		if !q.dirty {
 			q.dirty = true
 			s.dirty = append(s.dirty, q)
 		}

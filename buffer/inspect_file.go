@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,6 +130,7 @@ type fileQueue struct {
 	id    gateway.QueueID
 	name  string
 	acked uint64
+	cuts  ranges // dropped behind that
 }
 
 func (f *File) queues(ctx context.Context) (list []fileQueue, err error) {
@@ -142,7 +144,31 @@ func (f *File) queues(ctx context.Context) (list []fileQueue, err error) {
 		list = append(list, q)
 		return err
 	})
+	for i := 0; i < len(list) && err == nil; i++ {
+		list[i].cuts, err = f.cuts(ctx, list[i].id)
+	}
 	return list, explain(err)
+}
+
+// cuts returns what the limits of a queue have dropped behind what its consumer had in hand.
+func (f *File) cuts(ctx context.Context, q gateway.QueueID) (ranges, error) {
+	var text string
+	err := f.reader.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, cutKey(q)).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseRanges(text)
+}
+
+// walk is the reader's, without what is cut out.
+func (f *File) walk(ctx context.Context, q *fileQueue, after uint64, fn func(*found) error) error {
+	return f.reader.walk(ctx, q.id, max(after, q.acked), func(got *found) error {
+		got.items = slices.DeleteFunc(got.items, func(it item) bool { return q.cuts.has(it.pos) })
+		return fn(got)
+	})
 }
 
 func (f *File) queue(ctx context.Context, name string) (fileQueue, error) {
@@ -228,7 +254,7 @@ func fileBytes(path string) (n int64) {
 
 func (f *File) overview(ctx context.Context, q fileQueue) (gateway.QueueStats, error) {
 	stats := gateway.QueueStats{Name: q.name}
-	err := f.reader.walk(ctx, q.id, q.acked, func(got *found) error {
+	err := f.walk(ctx, &q, 0, func(got *found) error {
 		for i := range got.items {
 			it := &got.items[i]
 			if stats.Depth++; stats.Oldest.IsZero() {
@@ -257,7 +283,7 @@ func (f *File) Scan(ctx context.Context, queue string, after uint64, fn func(gat
 	if err != nil {
 		return err
 	}
-	return f.reader.walk(ctx, q.id, max(after, q.acked), func(got *found) error { return eachDelivery(ctx, got.parse(), fn) })
+	return f.walk(ctx, &q, after, func(got *found) error { return eachDelivery(ctx, got.parse(), fn) })
 }
 
 // walk calls fn with what the disk holds of a queue after a position, in order and in small steps.

@@ -73,6 +73,7 @@ func (s *Store) purge(q *queue, through uint64) uint64 {
 	for pos := max(q.tail, q.acked+1); pos <= through; pos++ {
 		s.ackSlot(q, pos)
 	}
+	q.inHand -= min(q.inHand, before-q.depth)
 	s.advance(q)
 	return before - q.depth
 }

@@ -10,8 +10,8 @@ import (
 // Policy says what happens to a record for a queue that has reached a limit.
 type Policy uint8
 
-// What a full queue does. Records that its consumer has in hand are never dropped: while it holds some and acknowledges none, the
-// newest are dropped whatever the policy, from a quarter above the limit on.
+// What a full queue does. Records that its consumer has in hand are never dropped. A session's queue drops the oldest behind them. While
+// an upstream holds some and acknowledges none, the newest are dropped whatever the policy, from a quarter above the limit on.
 const (
 	DropOldest Policy = iota // the oldest records make room, in batches
 	DropNewest               // new records are not taken until there is room again
@@ -73,7 +73,7 @@ func (s *Store) defaultLimits(q *queue) Limits {
 	return Limits{}
 }
 
-// slack is the part of a limit, one in so many, by which a queue may exceed it while its consumer is at work: what that one has in hand
+// slack is the part of a limit, one in so many, by which an upstream's queue may exceed it while its consumer is at work: what that one has in hand
 // cannot be dropped, and it makes room itself. Only then are the newest refused.
 const slack = 4
 
@@ -101,7 +101,7 @@ func (s *Store) refuses(q *queue) bool { return s.isShut(q) || q.holding > 0 }
 func (s *Store) isShut(q *queue) bool {
 	switch {
 	case q.limits.Full == DropOldest:
-		q.shut = q.holds() && q.reached(q.limits.Count+q.limits.Count/slack, q.limits.Bytes+q.limits.Bytes/slack)
+		q.shut = q.upstream() && q.holds() && q.reached(q.limits.Count+q.limits.Count/slack, q.limits.Bytes+q.limits.Bytes/slack)
 	case q.reached(q.limits.Count, q.limits.Bytes), q.upstream() && s.tight:
 		q.shut = true
 	case q.roomy():

@@ -11,7 +11,7 @@ const lookEvery = monotonic(time.Minute)
 
 // freshness remembers, for one head of a queue, until when nothing in it expires, so that the disk is not asked at every look.
 type freshness struct {
-	acked uint64
+	acked uint64 // what is before the head
 	known bool
 	until time.Time
 	never bool // the head does not expire as far as is known
@@ -82,14 +82,14 @@ func (s *Store) stillFresh(q *queue) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := q.fresh
-	return f.known && f.acked == q.acked && (f.never || s.watchedWall().Before(f.until))
+	return f.known && f.acked == q.fixed() && (f.never || s.watchedWall().Before(f.until))
 }
 
 // dropExpired drops the expired part of h, and reports whether all of it was that: then there may be more.
 func (s *Store) dropExpired(q *queue, h *head) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.dropped || q.acked != h.after || q.holds() {
+	if q.dropped || !q.begins(h) {
 		return false
 	}
 	h.overlay(q)
@@ -100,7 +100,7 @@ func (s *Store) dropExpired(q *queue, h *head) bool {
 		h.cut(uint64(n))
 		s.drop(q, h, reasonAge)
 	}
-	fresh.acked = q.acked
+	fresh.acked = q.fixed()
 	q.fresh = fresh
 	return all && n > 0
 }

@@ -8,6 +8,9 @@ import (
 
 // loadLimits reads what memory has to know about limits, clock and wear. Queues are there.
 func (s *Store) loadLimits(c *conn) error {
+	if err := s.loadCuts(c); err != nil {
+		return err
+	}
 	for _, q := range s.queues {
 		if q == nil || q.dropped {
 			continue

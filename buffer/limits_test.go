@@ -29,8 +29,9 @@ func (c *clocked) drain(queues ...gateway.QueueID) {
 	c.t.Helper()
 	for _, q := range queues {
 		pos := c.Attach(q, func() {})
-		for _, d := range c.read(q, pos) {
-			c.Ack(q, d.Pos)
+		for list := c.read(q, pos); len(list) > 0; list = c.read(q, pos) {
+			c.Ack(q, positions(list)...)
+			pos = list[len(list)-1].Pos
 		}
 	}
 	c.elapse(2 * interval)
@@ -146,39 +147,6 @@ func TestDropNewestRefusesAndTellsInItsPlace(t *testing.T) {
 			t.Errorf("after there was room: %q", got)
 		}
 		c.drain(up, c.Queue("session/s"))
-	})
-}
-
-// What a consumer has in hand is not dropped, even when it never acknowledges; its queue does not grow for that.
-func TestConsumerThatNeverAcknowledgesLosesTheNewest(t *testing.T) {
-	inBubble(t, Options{SessionLimits: Limits{Count: 80}}, func(t *testing.T, c *clocked) {
-		s := c.online("session/s")
-		for i := range 20 {
-			c.put(fmt.Sprint(i), s)
-		}
-		c.read(s, 0) // and keeps them
-		for i := range 5000 {
-			c.put(fmt.Sprint(20+i), s)
-			if i%500 == 0 {
-				c.elapse(interval)
-			}
-		}
-		st := c.queueStats("session/s")
-		if st.Depth != 100 || st.Dropped["full"] != 4920 {
-			t.Errorf("depth %d, dropped %v", st.Depth, st.Dropped)
-		}
-		if list := payloads(c.read(s, 0)); list[0] != "0" || list[99] != "99" {
-			t.Errorf("%q", list)
-		}
-		c.Detach(s)
-		for i := range 500 { // away: the oldest go
-			c.put(fmt.Sprint(6000+i), s)
-		}
-		c.elapse(interval)
-		if list := payloads(c.read(s, 0)); len(list) > 80 || list[len(list)-1] != "6499" {
-			t.Errorf("%d deliveries: %q", len(list), list)
-		}
-		c.drain(s)
 	})
 }
 

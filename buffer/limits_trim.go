@@ -1,6 +1,8 @@
 package buffer
 
 import (
+	"slices"
+
 	"github.com/tidegate/tidegate/gateway"
 )
 
@@ -16,9 +18,10 @@ func (s *Store) noteOver(q *queue) {
 	s.over = append(s.over, q)
 }
 
-// above reports whether the queue holds more than a limit allows.
+// above reports whether the queue holds more than a limit allows, and something of it can be dropped.
 func (q *queue) above() bool {
-	return q.limits.Count > 0 && q.depth > q.limits.Count || q.limits.Bytes > 0 && q.size > q.limits.Bytes
+	l := q.limits
+	return q.waits() > 0 && (l.Count > 0 && q.depth > l.Count || l.Bytes > 0 && q.size > l.Bytes)
 }
 
 // trimOver drops the oldest records of the queues that have grown over their limits. The writer calls it before a commit, so that what is
@@ -50,7 +53,7 @@ func (s *Store) trimOnce(q *queue) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reason, n := q.excess()
-	if h == nil || n == 0 || q.dropped || q.acked != h.after || q.holds() {
+	if h == nil || n == 0 || q.dropped || !q.begins(h) {
 		return false
 	}
 	if q.upstream() {
@@ -75,12 +78,12 @@ func (q *queue) excess() (reason string, n uint64) {
 			reason, n = reasonSize, over
 		}
 	}
-	return reason, n
+	return reason, min(n, q.waits())
 }
 
 // head is the oldest deliveries of a queue. There is nothing else in it up to position through.
 type head struct {
-	after   uint64 // acknowledged position when it was read
+	after   uint64 // the floor when it was read
 	list    []gateway.Delivery
 	through uint64
 }
@@ -94,18 +97,19 @@ func (h *head) cut(n uint64) {
 }
 
 // headOf returns the oldest deliveries of q, at most about dropRecords and two at least if there are: of what is on disk alone, else of what
-// is in memory. It returns nil when there are none, or when its consumer has some of them in hand.
+// is in memory. What a session's client has in hand is not among them; it returns nil when there are none, or when an upstream has some in hand.
 func (s *Store) headOf(q *queue) (*head, error) {
 	s.mu.Lock()
-	if q.dropped || q.depth == 0 || q.holds() {
+	after, ok := q.floor()
+	if q.dropped || q.waits() == 0 || !ok {
 		s.mu.Unlock()
 		return nil, nil
 	}
-	if q.acked+1 >= q.tail {
+	if after+1 >= q.tail {
 		defer s.mu.Unlock()
-		return q.headInMemory(), nil
+		return q.headInMemory(after), nil
 	}
-	want := &wanted{queue: q, span: span{q.acked + 1, q.tail - 1}, after: q.acked}
+	want := &wanted{queue: q, span: span{after + 1, q.tail - 1}, after: after}
 	s.mu.Unlock()
 	h, err := s.oldestOnDisk(want)
 	s.mu.Lock()
@@ -114,16 +118,33 @@ func (s *Store) headOf(q *queue) (*head, error) {
 	return h, err
 }
 
-// overlay puts in the gaps that disk and list do not know yet.
+// begins reports whether h is still the begin of what may be dropped.
+func (q *queue) begins(h *head) bool {
+	after, ok := q.floor()
+	return ok && after == h.after
+}
+
+// fixed is the floor, or what is acknowledged when nothing can be dropped.
+func (q *queue) fixed() uint64 {
+	if after, ok := q.floor(); ok {
+		return after
+	}
+	return q.acked
+}
+
+// overlay puts in the gaps that disk and list do not know yet, and takes out what is done.
 func (h *head) overlay(q *queue) {
+	if q.session() {
+		h.list = slices.DeleteFunc(h.list, func(d gateway.Delivery) bool { return q.done.has(d.Pos) })
+	}
 	for i := range h.list {
 		h.list[i].Record = q.told(h.list[i].Pos, h.list[i].Record)
 	}
 }
 
-func (q *queue) headInMemory() *head {
-	h := &head{after: q.acked, through: q.acked}
-	for pos := q.tail; pos < q.next && len(h.list) < dropRecords; pos++ {
+func (q *queue) headInMemory(after uint64) *head {
+	h := &head{after: after, through: after}
+	for pos := after + 1; pos < q.next && len(h.list) < dropRecords; pos++ {
 		if sl := q.at(pos); sl.e != nil {
 			h.list = append(h.list, gateway.Delivery{Ref: sl.e.refs[sl.index].Ref, Pos: pos, Record: sl.e.rec})
 		}
@@ -143,7 +164,7 @@ func (s *Store) drop(q *queue, h *head, reason string) {
 		}
 	}
 	if len(h.list) == 0 || !q.upstream() {
-		s.dropThrough(q, h.through)
+		s.dropThrough(q, h.after, h.through)
 		return
 	}
 	first, last := h.list[0], h.list[len(h.list)-1]
@@ -153,7 +174,7 @@ func (s *Store) drop(q *queue, h *head, reason string) {
 	s.forget(&q.lost, last.Pos)
 	s.forget(&q.refused, last.Pos)
 	q.lost = notice{pos: last.Pos, rec: rec}
-	s.dropThrough(q, last.Pos-1)
+	s.dropThrough(q, h.after, last.Pos-1)
 	s.replace(q, live{queue: q, pos: last.Pos, ref: last.Ref})
 }
 
@@ -168,14 +189,15 @@ func (s *Store) forget(n *notice, through uint64) {
 	*n = notice{}
 }
 
-// dropThrough acknowledges everything up to position through.
-func (s *Store) dropThrough(q *queue, through uint64) {
-	if q.acked+1 < q.tail {
-		q.markDone(q.acked+1, min(through, q.tail-1))
+// dropThrough acknowledges everything behind position after, which is the floor, up to position through.
+func (s *Store) dropThrough(q *queue, after, through uint64) {
+	if after+1 < q.tail {
+		q.markDone(after+1, min(through, q.tail-1))
 	}
-	for pos := q.tail; pos <= through; pos++ {
+	for pos := max(q.tail, after+1); pos <= through; pos++ {
 		s.ackSlot(q, pos)
 	}
+	s.cutOut(q, after, through)
 	s.advance(q)
 }
 

@@ -81,7 +81,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	}
 	s.writer.applier = applier{
 		conn: c, now: s.opts.Now, sweeping: sweepChunks,
-		acked: map[gateway.QueueID]uint64{}, begins: map[gateway.QueueID]uint64{},
+		acked: map[gateway.QueueID]uint64{}, cuts: map[gateway.QueueID]ranges{}, begins: map[gateway.QueueID]uint64{},
 	}
 	if err := s.prepare(ctx, c); err != nil {
 		return err

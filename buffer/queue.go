@@ -55,6 +55,9 @@ type queue struct {
 	starved bool   // the consumer has seen the end and waits for wake
 	waking  bool   // wake will be called
 	handed  uint64 // highest position that the consumer has read since it came
+	inHand  uint64 // deliveries up to there that it has not acknowledged
+	gated   bool   // it gets no more until it has acknowledged some
+	cuts    cuts
 
 	ahead     []gateway.Delivery // decoded from disk, not yet asked for
 	aheadFrom uint64             // where the consumer stands who gets ahead

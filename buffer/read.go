@@ -56,17 +56,18 @@ func (s *Store) readOnce(id gateway.QueueID, after uint64, buf []gateway.Deliver
 	if q == nil {
 		return 0, nil, fmt.Errorf("read queue %d: there is no such queue", id)
 	}
+	if buf = buf[:q.mayHand(len(buf))]; len(buf) == 0 {
+		return 0, nil, nil
+	}
 	if n = q.readAhead(after, buf); n == 0 {
 		from := q.done.after(max(after, q.acked) + 1)
 		if from < q.tail {
 			return 0, &wanted{q, span{from, q.tail - 1}, after, from == q.boundary}, nil
 		}
 		n = q.readMemory(from, buf)
-		q.starved = n < len(buf)
+		q.starved = n < len(buf) || q.gated
 	}
-	if n > 0 {
-		q.handed = max(q.handed, buf[n-1].Pos)
-	}
+	q.hand(buf[:n])
 	return n, nil, nil
 }
 

@@ -228,7 +228,7 @@ func (a *applier) undo(g *group) {
 	a.used, a.records, a.bytes = 0, 0, 0
 	for i := range g.cursors {
 		c := &g.cursors[i]
-		a.acked[c.id] = c.queue.durableAcked
+		a.acked[c.id], a.cuts[c.id] = c.queue.durableAcked, c.queue.cuts.stored
 		c.sweep, c.more = c.queue.sweep, false
 	}
 }
