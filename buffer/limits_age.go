@@ -39,6 +39,7 @@ func (s *Store) look() {
 			continue
 		}
 		s.noteOver(q)
+		s.tellDrops(q, now)
 		if synced && q.limits.Age > 0 && q.depth > 0 {
 			aging = append(aging, q)
 		}

@@ -270,3 +270,49 @@ func TestCutsBehindWhatAClientHas(t *testing.T) {
 		})
 	})
 }
+
+// The log is told of the first drop, and then now and then of how many more there were.
+func TestLogTellsWhatASessionsLimitsDrop(t *testing.T) {
+	book, logger := newLogBook()
+	inBubble(t, Options{SessionLimits: Limits{Count: 32}, Logger: logger}, func(t *testing.T, c *clocked) {
+		s := c.away("session/s")
+		const text = "a session's queue has reached a limit"
+		for i := range 64 {
+			c.put(fmt.Sprint(i), s)
+			c.elapse(2 * interval)
+		}
+		if n := book.count(text); n != 1 {
+			t.Errorf("told %d times, want once", n)
+		}
+		c.elapse(6 * time.Minute)
+		if n := book.count(text); n != 2 {
+			t.Errorf("told %d times, want the rest once", n)
+		}
+		c.elapse(time.Hour)
+		if n := book.count(text); n != 2 {
+			t.Errorf("told %d times, though nothing more was dropped", n)
+		}
+	})
+}
+
+// Age drops what is behind what a client has in hand.
+func TestAgeBehindWhatAClientHas(t *testing.T) {
+	var w wallClock
+	o := w.options(Options{SessionLimits: Limits{Age: time.Hour}})
+	inBubble(t, o, func(t *testing.T, c *clocked) {
+		s := c.online("session/s")
+		for i := range 30 {
+			c.take(&w, fmt.Sprint(i), s)
+			if i == 9 {
+				c.read(s, 0)
+			}
+		}
+		c.elapse(50 * time.Minute)
+		c.take(&w, "30", s)
+		c.elapse(20 * time.Minute)
+		if got, want := c.left("session/s"), append(countFrom(0, 10), "30"); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		c.drain(s)
+	})
+}

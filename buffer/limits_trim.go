@@ -165,6 +165,7 @@ func (s *Store) drop(q *queue, h *head, reason string) {
 	}
 	if len(h.list) == 0 || !q.upstream() {
 		s.dropThrough(q, h.after, h.through)
+		s.tellDrops(q, s.now())
 		return
 	}
 	first, last := h.list[0], h.list[len(h.list)-1]

@@ -45,8 +45,9 @@ type queue struct {
 	over    bool              // in the store's list of queues to be trimmed
 	holding int               // changes that wait for room here
 	drops   map[string]uint64 // dropped deliveries by reason
-	lost    notice            // the gap at the head
-	refused notice            // the gap at the end
+	logged  dropsTold
+	lost    notice // the gap at the head
+	refused notice // the gap at the end
 	fresh   freshness
 	orphan  orphan
 
