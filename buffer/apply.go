@@ -186,7 +186,9 @@ func (a *applier) moveCursor(c *cursor) error {
 	if err := a.exec(`DELETE FROM gap WHERE key BETWEEN ? AND ?`, key(c.id, 0), key(c.id, c.acked)); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE queue SET acked = ?, next = ? WHERE id = ?`, c.acked, c.next, c.id)
+	// A queue whose limits drop what was never written has a cursor before it has a row: its name comes with its own change.
+	return a.exec(`INSERT INTO queue(id, acked, next) VALUES(?, ?, ?) ON CONFLICT(id) DO UPDATE SET acked = excluded.acked, next = excluded.next`,
+		c.id, c.acked, c.next)
 }
 
 // place is a row of chunk or ref.
