@@ -45,7 +45,14 @@ func (s *Store) trimOver() {
 
 // trimOnce drops one batch of q, and reports whether there may be more to drop.
 func (s *Store) trimOnce(q *queue) bool {
-	h, err := s.headOf(q)
+	more, err := s.countOn(q)
+	if more {
+		return true
+	}
+	var h *head
+	if err == nil {
+		h, err = s.headOf(q)
+	}
 	if err != nil {
 		s.log.Error("a queue is over its limit, and what could be dropped cannot be read", "queue", q.name, "error", err)
 		return false

@@ -247,6 +247,7 @@ func (s *Store) loadQueues(c *conn) error {
 		}
 		q := newQueue(r.id, r.name.String, r.acked, r.next)
 		q.lastRow, q.received = last, true
+		q.uncounted = uncounted{after: r.acked, through: r.next - 1}
 		s.writer.acked[r.id] = r.acked
 		s.queues = append(s.queues, q)
 		switch {

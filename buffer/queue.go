@@ -60,6 +60,8 @@ type queue struct {
 	gated   bool   // it gets no more until it has acknowledged some
 	cuts    cuts
 
+	uncounted uncounted // on disk since before this start
+
 	ahead     []gateway.Delivery // decoded from disk, not yet asked for
 	aheadFrom uint64             // where the consumer stands who gets ahead
 	boundary  uint64             // a segment on disk begins here
