@@ -56,6 +56,9 @@ func (s *Store) take(g *group, limit int) {
 		g.add(e)
 	}
 	s.inHand, s.inHandBytes = len(g.entries), bytes
+	for i := range g.live {
+		s.passed(g.live[i].queue)
+	}
 	for _, q := range s.dirty {
 		c := q.cursor()
 		c.later = !s.full && !s.tight && q.mayKeep()
@@ -72,6 +75,15 @@ func (s *Store) take(g *group, limit int) {
 		if !s.clock.seenTold {
 			g.seen = s.clock.seenText()
 		}
+	}
+}
+
+// passed has the cursor of a queue that gets rows again stored with them: what passed since the last ones was never written, and would count as
+// waiting after a crash.
+func (s *Store) passed(q *queue) {
+	if !q.dirty && q.lastRow <= q.durableAcked && q.acked > q.durableAcked {
+		q.dirty = true
+		s.dirty = append(s.dirty, q)
 	}
 }
 

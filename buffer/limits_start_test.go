@@ -67,9 +67,13 @@ func TestLimitsOfANewQueueThroughACrash(t *testing.T) {
 
 // What a client that kept up was given in memory alone does not count after a crash: it would reach the limit for what has come since.
 func TestLimitsDoNotCountWhatWasNeverWritten(t *testing.T) {
-	for _, name := range []string{"session/s", "upstream/u"} {
-		t.Run(name, func(t *testing.T) {
-			l := Limits{Count: 64}
+	for _, test := range []struct {
+		name string
+		full Policy
+	}{{"session/s", DropOldest}, {"upstream/u", DropOldest}, {"upstream/u", DropNewest}} {
+		name := test.name
+		t.Run(fmt.Sprint(name, test.full), func(t *testing.T) {
+			l := Limits{Count: 64, Full: test.full}
 			inBubble(t, Options{SessionLimits: l, UpstreamLimits: l}, func(t *testing.T, c *clocked) {
 				q := c.online(name)
 				c.flow(1000, q, 0)
@@ -84,6 +88,8 @@ func TestLimitsDoNotCountWhatWasNeverWritten(t *testing.T) {
 					want = append(want, got[len(got)-1]) // the gap that tells of the restart
 				}
 				c.wantLeft(name, want)
+				c.put("more", q)
+				c.wantLeft(name, append(want, "more"))
 				c.drain(q)
 			})
 		})
