@@ -28,6 +28,7 @@ type client struct {
 	inFlight int
 	ahead    []ahead
 	lacks    map[lack]bool // whether units do not know functions; what is not there has not been found out since the bus was opened
+	most     map[lack]int  // how many values units are sent at once that do not take as many as Modbus allows, likewise
 	silent   silences      // units that other masters have asked in vain
 
 	requests, timeouts, errors, exceptions atomic.Uint64
@@ -213,6 +214,7 @@ func (c *client) failed(ctx context.Context, call call, r reply, err error) erro
 	default:
 		c.losses++
 		clear(c.lacks)
+		clear(c.most)
 		c.silent.forget()
 		return &failure{reason: gateway.ReasonOffline, gone: true, err: c.mixup.explain(err)}
 	}

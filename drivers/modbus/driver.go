@@ -45,6 +45,7 @@ type device struct {
 	known     bool     // the device has answered since the start
 	silent    int      // polls in a row before it without any answer
 	losses    int      // of the bus, when what was refused was last forgotten
+	apart     apart    // what is being written one by one
 	response
 }
 

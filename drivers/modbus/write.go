@@ -19,24 +19,38 @@ import (
 // part lies in several registers, the rest is read first and written back as it was; what the device itself changes in between is lost.
 func (d *Driver) Write(ctx context.Context, device, point int, v gateway.Value) (gateway.Reading, error) {
 	dev := d.devices[device]
-	p := dev.points[point]
 	data, err := d.send(ctx, dev, point, v)
 	if err != nil {
 		return gateway.Reading{}, err
 	}
+	return d.readBack(ctx, dev, point, v, data)
+}
+
+// readBack reads a point that was written, unless data has it already.
+func (d *Driver) readBack(ctx context.Context, dev *device, point int, v gateway.Value, data []byte) (back gateway.Reading, err error) {
+	p := &dev.points[point]
 	if len(data) == 0 {
 		data, err = d.read(ctx, dev, newRead(p.Address, p.width()))
 	}
 	if err != nil {
 		return gateway.Reading{}, fmt.Errorf("read %v of device %q back after it took the value %v: %w", p.Address, dev.info.Name, v, err)
 	}
-	back := dev.reading(point, data, 0, time.Now())
-	if p.Verify {
-		if err := dev.verify(point, v, back); err != nil {
-			return gateway.Reading{}, fmt.Errorf("verify %v of device %q: %w", p.Address, dev.info.Name, err)
-		}
+	back = dev.reading(point, data, 0, time.Now())
+	if err := dev.confirm(point, v, back); err != nil {
+		return gateway.Reading{}, err
 	}
 	return back, nil
+}
+
+// confirm compares what was read back of a point with what it was to take, if that is wanted.
+func (dev *device) confirm(point int, v gateway.Value, back gateway.Reading) error {
+	if !dev.points[point].Verify {
+		return nil
+	}
+	if err := dev.verify(point, v, back); err != nil {
+		return fmt.Errorf("verify %v of device %q: %w", dev.points[point].Address, dev.info.Name, err)
+	}
+	return nil
 }
 
 // Check implements engine.Checker: it says why a point cannot hold v, and asks nobody.
@@ -88,15 +102,20 @@ func (d *Driver) prepare(ctx context.Context, dev *device, point int, v gateway.
 	if err != nil {
 		return request{}, err
 	}
-	return d.write(dev, p, p.Address.Offset, registers), nil
+	return d.write(dev, p.Address, p.width(), p.Address.Offset, registers), nil
 }
 
-// write returns the request that writes registers of a point.
-func (d *Driver) write(dev *device, p Point, offset uint16, registers []byte) request {
-	if dev.readWrite && len(registers) <= 2*maxReadWritten && !d.client.lacks[lack{dev.unit, modbus.FuncCodeReadWriteMultipleRegisters}] {
-		return newReadWrite(p.Address.Offset, p.width(), offset, registers)
+// write returns the request that writes registers from an offset on, which are some of those that are to be read back.
+func (d *Driver) write(dev *device, back Address, count int, offset uint16, registers []byte) request {
+	if d.readsBack(dev) && len(registers) <= 2*maxReadWritten {
+		return newReadWrite(back.Offset, count, offset, registers)
 	}
 	return newRegisterWrite(offset, registers)
+}
+
+// readsBack reports whether a device is to read registers back in the request that writes them, and is not known to lack that.
+func (d *Driver) readsBack(dev *device) bool {
+	return dev.readWrite && !d.client.lacks[lack{dev.unit, modbus.FuncCodeReadWriteMultipleRegisters}]
 }
 
 // modify returns the request that changes a part of registers, which are neighbours. A single one is changed by the device if it knows how;
@@ -115,7 +134,7 @@ func (d *Driver) modify(ctx context.Context, dev *device, p Point, patches []pat
 	for i, patch := range patches {
 		registers = binary.BigEndian.AppendUint16(registers, patch.apply(binary.BigEndian.Uint16(content[2*i:])))
 	}
-	return d.write(dev, p, at.Offset, registers), nil
+	return d.write(dev, p.Address, p.width(), at.Offset, registers), nil
 }
 
 // verify compares what was read back with what the point would read as if the device had taken v as it is.

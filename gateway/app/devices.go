@@ -161,6 +161,12 @@ func (d driver) Write(ctx context.Context, device, point int, v gateway.Value) (
 	return r, noAnswer(err)
 }
 
+// WriteBlock implements engine.BlockWriter.
+func (d driver) WriteBlock(ctx context.Context, device int, points []int, values []gateway.Value) ([]gateway.Reading, error) {
+	back, err := d.Driver.WriteBlock(ctx, device, points, values)
+	return back, noAnswer(err)
+}
+
 // noAnswer says in the engine's words that a device did not answer.
 func noAnswer(err error) error {
 	if errors.Is(err, modbus.ErrNoAnswer) {

@@ -38,6 +38,14 @@ type Driver interface {
 	Close() error
 }
 
+// BlockWriter is a Driver that can write several values of a device in one request.
+type BlockWriter interface {
+	// WriteBlock writes the first of these values to its point, and with it as many of those behind it as one request takes, and reads
+	// them back. The readings are of the points that were written, in their order; it is called again for the rest. An error is
+	// about the point behind those of the readings, and what it says about others of the same request it says itself.
+	WriteBlock(ctx context.Context, device int, points []int, values []gateway.Value) ([]gateway.Reading, error)
+}
+
 // Checker is a driver that knows without asking a device whether a point can hold a value, which its kind and range alone do not tell: a register of
 // 16 bits, or a text of 8 bytes. Commands with a value that it cannot hold are refused before anything is written.
 type Checker interface {

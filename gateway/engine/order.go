@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,33 +67,91 @@ func (b *bus) read(ctx context.Context, index int) outcome {
 func (b *bus) write(ctx context.Context, o *order) outcome {
 	out := outcome{state: gateway.StateDone}
 	d := b.devices[o.device]
-	for _, w := range o.writes {
-		var back gateway.Reading
+	next := b.writer(o)
+	for at := 0; at < len(o.writes); at = len(out.values) {
+		var back []gateway.Reading
 		_, err := b.converse(func() (err error) {
-			back, err = b.driver.Write(ctx, o.device, w.point, w.value)
+			back, err = next(ctx, at)
 			return err
 		})
-		b.counters.writes.Add(1)
-		name := d.names[w.point]
+		failed := b.took(d, o.writes[at:], back, &out)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return outcome{}
-		case errors.Is(err, errPanic):
-			return outcome{gateway.StateUnknown, out.values, fmt.Errorf("write %s: %w", name, err)}
+		case failed != nil:
+			err = failed
 		case err != nil:
-			return outcome{gateway.StateFailed, out.values, fmt.Errorf("write %s: %w", name, err)}
-		case back.Quality != gateway.QualityGood:
-			return outcome{gateway.StateFailed, out.values, fmt.Errorf("read back %s: %s", name, back.Reason)}
+			b.counters.writes.Add(1)
+			err = fmt.Errorf("write %s: %w", d.names[o.writes[len(out.values)].point], err)
 		}
-		out.values = append(out.values, gateway.Setting{Point: name, Value: back.Value})
-		d.readings[w.point] = back
-		b.observe(d)
+		if err != nil {
+			out.state, out.err = gateway.StateFailed, err
+			if errors.Is(err, errPanic) {
+				out.state = gateway.StateUnknown
+			}
+			return out
+		}
 	}
 	d.asked = true
-	for g, group := range d.Groups {
-		if slices.ContainsFunc(o.writes, func(w write) bool { return slices.Contains(group.Points, w.point) }) {
-			b.schedule.hurry(d.slots[g], b.now())
+	b.hurryFor(d, o.writes)
+	return out
+}
+
+// errNothing is what a driver is told that has neither written anything nor said why.
+var errNothing = errors.New("driver has written nothing")
+
+// writer returns what writes the values of an order from one of them on: at least that one, unless it fails.
+func (b *bus) writer(o *order) func(ctx context.Context, at int) ([]gateway.Reading, error) {
+	driver, ok := b.driver.(BlockWriter)
+	if !ok || len(o.writes) == 1 {
+		return func(ctx context.Context, at int) ([]gateway.Reading, error) {
+			back, err := b.driver.Write(ctx, o.device, o.writes[at].point, o.writes[at].value)
+			if err != nil {
+				return nil, err
+			}
+			return []gateway.Reading{back}, nil
 		}
 	}
-	return out
+	points, values := make([]int, len(o.writes)), make([]gateway.Value, len(o.writes))
+	for i, w := range o.writes {
+		points[i], values[i] = w.point, w.value
+	}
+	return func(ctx context.Context, at int) ([]gateway.Reading, error) {
+		back, err := driver.WriteBlock(ctx, o.device, points[at:], values[at:])
+		if err == nil && len(back) == 0 {
+			err = errNothing
+		}
+		return back, err
+	}
+}
+
+// took notes what was read back of the first of these writes. It returns an error for the first that the device reads as bad, behind which
+// nothing counts as done.
+func (b *bus) took(d *device, writes []write, back []gateway.Reading, out *outcome) (err error) {
+	for i, r := range back {
+		point := writes[i].point
+		b.counters.writes.Add(1)
+		if r.Quality != gateway.QualityGood {
+			err = cmp.Or(err, fmt.Errorf("read back %s: %s", d.names[point], r.Reason))
+			continue
+		}
+		d.readings[point] = r
+		if err == nil {
+			out.values = append(out.values, gateway.Setting{Point: d.names[point], Value: r.Value})
+		}
+	}
+	if len(back) > 0 {
+		b.observe(d)
+	}
+	return err
+}
+
+// hurryFor has the groups polled next whose points were written.
+func (b *bus) hurryFor(d *device, writes []write) {
+	now := b.now()
+	for g := range d.Groups {
+		if slices.ContainsFunc(writes, func(w write) bool { return d.groupOf[w.point] == g }) {
+			b.schedule.hurry(d.slots[g], now)
+		}
+	}
 }
