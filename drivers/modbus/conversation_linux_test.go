@@ -59,7 +59,11 @@ func speakRTU(t *testing.T, ops []bustest.IO) []bustest.IO {
 func speak(ops []bustest.IO, frame func(n int, pdu string) string) []bustest.IO {
 	var framed []bustest.IO
 	for i, op := range ops {
-		framed = append(framed, bustest.IO{W: frame(i, op.W), R: frame(i, op.R)})
+		io := bustest.IO{W: frame(i, op.W)}
+		if op.R != "" { // else there is no answer
+			io.R = frame(i, op.R)
+		}
+		framed = append(framed, io)
 	}
 	return framed
 }

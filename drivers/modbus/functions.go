@@ -7,7 +7,7 @@ import (
 
 	"github.com/goburrow/modbus"
 
-	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/drivers/bus"
 )
 
 // illegalFunction is the exception of a device that does not know a function.
@@ -54,8 +54,7 @@ func (c *client) learn(to call, err error) {
 	}
 	function := lack{to.unit, to.request.function}
 	_, told := c.lacks[function]
-	var f *failure
-	silent := errors.As(err, &f) && f.reason == gateway.ReasonTimeout
+	silent := leftUnanswered(err)
 	switch {
 	case err == nil:
 		c.remember(function, false)
@@ -70,6 +69,13 @@ func (c *client) remember(l lack, lacking bool) {
 		c.lacks = map[lack]bool{}
 	}
 	c.lacks[l] = lacking
+}
+
+// leftUnanswered reports whether a request was sent and nothing at all came. An answer that was damaged tells nothing of what the unit knows, and
+// neither does a line that is so busy that nothing could be sent.
+func leftUnanswered(err error) bool {
+	var noReply *bus.ReplyError
+	return errors.As(err, &noReply) && len(noReply.Received) == 0 && !noReply.Busy && !noReply.Damaged
 }
 
 func lacksFunction(err error) bool {

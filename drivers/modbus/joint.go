@@ -147,7 +147,6 @@ func (d *Driver) learnJoint(dev *device, b *block, err error) {
 	function := writeOf(dev, b.table)
 	_, told := d.client.lacks[function]
 	var exception *Error
-	var f *failure
 	switch {
 	case err == nil:
 		d.client.remember(function, false)
@@ -158,7 +157,7 @@ func (d *Driver) learnJoint(dev *device, b *block, err error) {
 		dev.apart = apart{points: slices.Clone(b.points), function: function, count: b.count}
 	case exception != nil && exception.Exception == executionFailed:
 		d.client.bound(function, b.count/2)
-	case errors.As(err, &f) && f.reason == gateway.ReasonTimeout && !told:
+	case leftUnanswered(err) && !told:
 		d.client.bound(function, 1) // there are devices that leave a function without an answer that they do not know
 	}
 }

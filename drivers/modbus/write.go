@@ -9,6 +9,7 @@ import (
 
 	"github.com/goburrow/modbus"
 
+	"github.com/tidegate/tidegate/drivers/bus"
 	"github.com/tidegate/tidegate/gateway"
 )
 
@@ -154,7 +155,8 @@ func (dev *device) verify(point int, v gateway.Value, back gateway.Reading) erro
 // doubt says whether a failed write may have taken place all the same: not when the device refused it or nothing was sent.
 func doubt(err error) string {
 	var exception *Error
-	if errors.As(err, &exception) || refusedToOpen(err) {
+	var noReply *bus.ReplyError
+	if errors.As(err, &exception) || refusedToOpen(err) || errors.As(err, &noReply) && noReply.Busy {
 		return ""
 	}
 	return " (the device may have taken the value)"

@@ -1,0 +1,359 @@
+package modbus
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/drivers/bus/bustest"
+	"github.com/tidegate/tidegate/gateway"
+)
+
+// writeBlocks writes values as the engine does, until one fails, and returns what was read back with the error at its end.
+func writeBlocks(t *testing.T, d *Driver, points []int, values []gateway.Value) string {
+	t.Helper()
+	var done []string
+	for at := 0; at < len(points); {
+		back, err := d.WriteBlock(t.Context(), 0, points[at:], values[at:])
+		for _, r := range back {
+			if r.Time.IsZero() {
+				t.Errorf("reading %+v has no time", r)
+			}
+			done = append(done, values1(r))
+		}
+		at += len(back)
+		switch {
+		case err != nil:
+			return strings.Join(append(done, "error: "+err.Error()), " ")
+		case len(back) == 0:
+			t.Fatal("neither readings nor an error")
+		}
+	}
+	return strings.Join(done, " ")
+}
+
+func values1(r gateway.Reading) string { return values([]gateway.Reading{r}) }
+
+func uints(list ...uint64) (values []gateway.Value) {
+	for _, n := range list {
+		values = append(values, gateway.Uint(n))
+	}
+	return values
+}
+
+// jointPoints are neighbours of all kinds: registers 0 to 2, 3 and 4 as one number, 5 of which a bit is a point, 7 behind a gap, and coils 8 to 10.
+func jointPoints() []Point {
+	points := holding(0, 1, 2, 3, 5, 7)
+	points[3].Type = Uint32
+	points[4].Bits = Bits{First: 2, Count: 1}
+	for i := range uint16(3) {
+		points = append(points, Point{Point: gateway.Point{Name: fmt.Sprintf("c%d", i), Writable: true}, Address: Address{Coil, 8 + i}, Type: Bool})
+	}
+	return points
+}
+
+// step is one command: values for points, what is said on the line, and what comes of it.
+type step struct {
+	points string // as digits
+	values []gateway.Value
+	ops    []bustest.IO
+	want   string
+}
+
+func playJoint(t *testing.T, dev Device, o Options, steps ...step) *Driver {
+	t.Helper()
+	var ops []bustest.IO
+	for _, s := range steps {
+		ops = append(ops, s.ops...)
+	}
+	dev.Name, dev.Unit = "d", 17
+	if dev.Points == nil {
+		dev.Points = jointPoints()
+	}
+	o.Bus, o.Devices = rtuBus(bustest.PlayLine(t, speakRTU(t, ops))), []Device{dev}
+	d := newTestDriver(t, o)
+	for _, s := range steps {
+		var points []int
+		for _, digit := range s.points {
+			points = append(points, int(digit-'0'))
+		}
+		if got := writeBlocks(t, d, points, s.values); got != s.want {
+			t.Errorf("write of points %s: %s\nwant %s", s.points, got, s.want)
+		}
+	}
+	return d
+}
+
+// Neighbours are written and read back together; in the order that was given, never across what is not written, and parts alone.
+func TestJointWrites(t *testing.T) {
+	on, off := gateway.Bool(true), gateway.Bool(false)
+	d := playJoint(t, Device{}, Options{},
+		step{"0123", uints(1, 2, 3, 0x40005), []bustest.IO{
+			{W: "10 0000 0005 0a 0001 0002 0003 0004 0005", R: "10 0000 0005"},
+			{W: "03 0000 0005", R: "03 0a 0001 0009 0003 0004 0005"}, // the device has another value
+		}, "1 9 3 262149"},
+		step{"3455", append(uints(6), on, gateway.Uint(7), gateway.Uint(8)), []bustest.IO{
+			{W: "10 0003 0002 04 0000 0006", R: "10 0003 0002"},
+			{W: "03 0003 0002", R: "03 04 0000 0006"},
+			{W: "16 0005 fffb 0004", R: "16 0005 fffb 0004"},
+			{W: "03 0005 0001", R: "03 02 0004"},
+			{W: "06 0007 0007", R: "06 0007 0007"},
+			{W: "03 0007 0001", R: "03 02 0007"},
+			{W: "06 0007 0008", R: "06 0007 0008"},
+			{W: "03 0007 0001", R: "03 02 0008"},
+		}, "6 true 7 8"},
+		step{"210", uints(3, 2, 1), []bustest.IO{
+			{W: "06 0002 0003", R: "06 0002 0003"},
+			{W: "03 0002 0001", R: "03 02 0003"},
+			{W: "06 0001 0002", R: "06 0001 0002"},
+			{W: "03 0001 0001", R: "03 02 0002"},
+			{W: "06 0000 0001", R: "06 0000 0001"},
+			{W: "03 0000 0001", R: "03 02 0001"},
+		}, "3 2 1"},
+		step{"678", []gateway.Value{on, off, on}, []bustest.IO{
+			{W: "0f 0008 0003 01 05", R: "0f 0008 0003"},
+			{W: "01 0008 0003", R: "01 01 05"},
+		}, "true false true"},
+	)
+	if s := d.Stats(); s.Writes != 14 {
+		t.Errorf("%d writes are counted, want one for each value", s.Writes)
+	}
+}
+
+// A device that does not know the function for several, or takes fewer at once, is found out and gets what it takes. What it refuses alone
+// ends the command there, as if nothing had been tried together.
+func TestJointWriteRefused(t *testing.T) {
+	on := gateway.Bool(true)
+	for _, tc := range []struct {
+		name  string
+		steps []step
+	}{
+		{"Function", []step{
+			{"01", uints(1, 2), []bustest.IO{
+				{W: "10 0000 0002 04 0001 0002", R: "90 01"},
+				{W: "06 0000 0001", R: "06 0000 0001"},
+				{W: "03 0000 0001", R: "03 02 0001"},
+				{W: "06 0001 0002", R: "06 0001 0002"},
+				{W: "03 0001 0001", R: "03 02 0002"},
+			}, "1 2"},
+			{"01", uints(3, 4), []bustest.IO{
+				{W: "06 0000 0003", R: "06 0000 0003"},
+				{W: "03 0000 0001", R: "03 02 0003"},
+				{W: "06 0001 0004", R: "86 04"},
+			}, `3 error: write 4 to holding:1 (40002) of device "d": device answered exception 4 (server device failure) to function 6`},
+			{"67", []gateway.Value{on, on}, []bustest.IO{ // coils are another function
+				{W: "0f 0008 0002 01 03", R: "0f 0008 0002"},
+				{W: "01 0008 0002", R: "01 01 03"},
+			}, "true true"},
+		}},
+		{"Quantity", []step{
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0003 06 0001 0002 0003", R: "90 03"},
+				{W: "06 0000 0001", R: "06 0000 0001"},
+				{W: "03 0000 0001", R: "03 02 0001"},
+				{W: "06 0001 0002", R: "06 0001 0002"},
+				{W: "03 0001 0001", R: "03 02 0002"},
+				{W: "06 0002 0003", R: "06 0002 0003"},
+				{W: "03 0002 0001", R: "03 02 0003"},
+			}, "1 2 3"},
+			{"01", uints(4, 5), []bustest.IO{ // 3/2 is one at once
+				{W: "06 0000 0004", R: "06 0000 0004"},
+				{W: "03 0000 0001", R: "03 02 0004"},
+				{W: "06 0001 0005", R: "06 0001 0005"},
+				{W: "03 0001 0001", R: "03 02 0005"},
+			}, "4 5"},
+		}},
+		{"OneValue", []step{
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0003 06 0001 0002 0003", R: "90 02"},
+				{W: "06 0000 0001", R: "06 0000 0001"},
+				{W: "03 0000 0001", R: "03 02 0001"},
+				{W: "06 0001 0002", R: "86 02"},
+			}, `1 error: write 2 to holding:1 (40002) of device "d": device answered exception 2 (illegal data address: the device has nothing there) to function 6`},
+			{"01", uints(4, 5), []bustest.IO{ // it has not shown that it takes them apart only
+				{W: "10 0000 0002 04 0004 0005", R: "10 0000 0002"},
+				{W: "03 0000 0002", R: "03 04 0004 0005"},
+			}, "4 5"},
+		}},
+		{"Failure", []step{
+			{"0123", uints(1, 2, 3, 4), []bustest.IO{{W: "10 0000 0005 0a 0001 0002 0003 0000 0004", R: "90 04"}}, `error: write 5 registers from holding:0 (40001) of unit 17 of device "d", which are 4 points: device answered exception 4 (server device failure) to function 16 (the device may have taken some of the values)`},
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
+				{W: "03 0000 0002", R: "03 04 0001 0002"},
+				{W: "06 0002 0003", R: "06 0002 0003"},
+				{W: "03 0002 0001", R: "03 02 0003"},
+			}, "1 2 3"},
+		}},
+		{"Busy", []step{
+			{"01", uints(1, 2), []bustest.IO{{W: "10 0000 0002 04 0001 0002", R: "90 06"}}, `error: write 2 registers from holding:0 (40001) of unit 17 of device "d", which are 2 points: device answered exception 6 (server device busy) to function 16`},
+			{"01", uints(1, 2), []bustest.IO{
+				{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
+				{W: "03 0000 0002", R: "03 04 0001 0002"},
+			}, "1 2"},
+		}},
+		{"ReadingBack", []step{
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0003 06 0001 0002 0003", R: "10 0000 0003"},
+				{W: "03 0000 0003", R: "83 02"},
+				{W: "03 0000 0001", R: "03 02 0001"},
+				{W: "03 0001 0001", R: "83 02"},
+			}, `1 error: read holding:1 (40002) of device "d" back after it took the value 2: device answered exception 2 (illegal data address: the device has nothing there) to function 3`},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) { playJoint(t, Device{}, Options{}, tc.steps...) })
+	}
+}
+
+// A device that leaves the function for several without an answer is sent one value after the other from then on, unless it has answered before.
+func TestJointWriteWithoutAnAnswer(t *testing.T) {
+	const failed = `error: write 2 registers from holding:0 (40001) of unit 17 of device "d", which are 2 points: `
+	const doubt = " (the device may have taken the value)"
+	alone := step{"01", uints(1, 2), []bustest.IO{
+		{W: "06 0000 0001", R: "06 0000 0001"},
+		{W: "03 0000 0001", R: "03 02 0001"},
+		{W: "06 0001 0002", R: "06 0001 0002"},
+		{W: "03 0001 0001", R: "03 02 0002"},
+	}, "1 2"}
+	lost := step{"01", uints(1, 2), []bustest.IO{{W: "10 0000 0002 04 0001 0002"}}, failed + "no answer within " + patience.String() + doubt}
+	noise := step{
+		"01", uints(1, 2), []bustest.IO{{W: "10 0000 0002 04 0001 0002", R: "10 0000"}},
+		failed + "no valid answer within " + patience.String() + ", only other bytes" + doubt,
+	}
+	joint := step{"01", uints(1, 2), []bustest.IO{
+		{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
+		{W: "03 0000 0002", R: "03 04 0001 0002"},
+	}, "1 2"}
+	t.Run("Never", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, lost, alone) })
+	t.Run("Once", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, joint, lost, joint) })
+	t.Run("Noise", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, noise, joint) })
+}
+
+// Behind a value that is verified nothing is written until it was; what is read back as bad does not hide what came before it.
+func TestJointWriteVerified(t *testing.T) {
+	points := jointPoints()
+	points[1].Verify = true
+	points[2].Invalid = []uint64{0x8000}
+	playJoint(t, Device{Points: points}, Options{},
+		step{"0123", uints(1, 2, 3, 4), []bustest.IO{
+			{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
+			{W: "03 0000 0002", R: "03 04 0001 0002"},
+			{W: "10 0002 0003 06 0003 0000 0004", R: "10 0002 0003"},
+			{W: "03 0002 0003", R: "03 06 8000 0000 0004"},
+		}, "1 2 <sentinel> 4"},
+		step{"012", uints(1, 2, 3), []bustest.IO{
+			{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
+			{W: "03 0000 0002", R: "03 04 0001 0007"},
+		}, `1 error: verify holding:1 (40002) of device "d": device took the value 2 and now has 7: it may bound or round what it takes, or refuse writes without saying so`},
+	)
+}
+
+// Function 23 writes and reads a block in one request, of what it takes; without it there are two.
+func TestJointReadWrite(t *testing.T) {
+	playJoint(t, Device{ReadWrite: true}, Options{},
+		step{"012", uints(1, 2, 3), []bustest.IO{
+			{W: "17 0000 0003 0000 0003 06 0001 0002 0003", R: "17 06 0001 0002 0003"},
+		}, "1 2 3"},
+		step{"012", uints(4, 5, 6), []bustest.IO{
+			{W: "17 0000 0003 0000 0003 06 0004 0005 0006", R: "97 01"},
+			{W: "10 0000 0003 06 0004 0005 0006", R: "10 0000 0003"},
+			{W: "03 0000 0003", R: "03 06 0004 0005 0006"},
+		}, "4 5 6"},
+	)
+}
+
+// The last addresses of a table are written like others, and the limits are those of the functions and of the bus.
+func TestJointLimits(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		table     Table
+		start     int
+		points    int
+		most      int
+		readWrite bool
+		want      string
+	}{
+		{"Coils", Coil, 0, 2000, 0, false, "1968 32"},
+		{"LastCoils", Coil, 65536 - 1968, 1968, 0, false, "1968"},
+		{"Registers", Holding, 0, 250, 0, false, "123 123 4"},
+		{"LastRegisters", Holding, 65536 - 124, 124, 0, false, "123 1"},
+		{"ReadWrite", Holding, 0, 250, 0, true, "121 121 8"},
+		{"FewRegisters", Holding, 0, 25, 10, false, "10 10 5"},
+		{"FewCoils", Coil, 0, 200, 10, false, "160 40"},
+		{"One", Holding, 0, 3, 1, false, "1 1 1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var points []Point
+			var which []int
+			for i := range tc.points {
+				p := Point{Point: gateway.Point{Name: fmt.Sprintf("p%d", i), Writable: true}, Address: Address{tc.table, uint16(tc.start + i)}, Type: Uint16}
+				if tc.table.bits() {
+					p.Type = Bool
+				}
+				points, which = append(points, p), append(which, i)
+			}
+			d := newTestDriver(t, Options{Bus: tcpBus("127.0.0.1:1"), MaxRegisters: tc.most, Devices: []Device{{Name: "d", ReadWrite: tc.readWrite, Points: points}}})
+			var got []string
+			for len(which) > 0 {
+				n := d.joint(d.devices[0], which)
+				got, which = append(got, fmt.Sprint(n)), which[n:]
+			}
+			if s := strings.Join(got, " "); s != tc.want {
+				t.Errorf("blocks of %s, want %s", s, tc.want)
+			}
+		})
+	}
+}
+
+// Real devices take 100 coils and 100 registers at once, and one beyond the end is refused alone. A relay in between counts.
+func TestJointWritesWithPeers(t *testing.T) {
+	for name, command := range map[string]func(*testing.T) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd, port := command(t), freePort(t)
+			start(t, cmd[0], append(cmd[1:], "tcp", "127.0.0.1", port)...)
+			within(t, "the peer", func() bool {
+				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err == nil
+			})
+			endpoint, said := bustest.RecordTCP(t, "127.0.0.1:"+port)
+			var points []Point
+			var values []gateway.Value
+			for i := range uint16(200) {
+				p := Point{Point: gateway.Point{Name: fmt.Sprint(i), Writable: true}, Address: Address{Coil, i}, Type: Bool}
+				v := gateway.Bool(i%5 == 0)
+				if i >= 100 {
+					p.Address, p.Type, v = Address{Holding, i - 100}, Uint16, gateway.Uint(uint64(7*i))
+				}
+				points, values = append(points, p), append(values, v)
+			}
+			beyond := Point{Point: gateway.Point{Name: "beyond", Writable: true}, Address: Address{Holding, 100}, Type: Uint16}
+			d := newTestDriver(t, Options{Bus: tcpBus(endpoint), Devices: []Device{{Name: "peer", Interval: time.Hour, Points: append(points, beyond)}}})
+			var which []int
+			for i := range points {
+				which = append(which, i)
+			}
+			var want []string
+			for _, v := range values {
+				want = append(want, v.String())
+			}
+			if got := writeBlocks(t, d, which, values); got != strings.Join(want, " ") {
+				t.Errorf("got %s", got)
+			}
+			if n := len(said()); n != 4 {
+				t.Errorf("%d requests, want 4: %v", n, said())
+			}
+			got := writeBlocks(t, d, []int{198, 199, 200}, uints(1, 2, 3))
+			if !strings.HasPrefix(got, "1 2 error: write 3 to holding:100 (40101)") || !strings.Contains(got, "exception 2") {
+				t.Errorf("got %s", got)
+			}
+			if n := len(said()); n != 4+1+2+2+1 {
+				t.Errorf("%d requests, want one for all, and then one by one", n)
+			}
+		})
+	}
+}
