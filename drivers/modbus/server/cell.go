@@ -106,17 +106,22 @@ func faultOf(r *gateway.Reading) Exception {
 	return DeviceFailure // an exception of the device
 }
 
-// read returns the registers now.
-func (f *field) read(now time.Time) ([]byte, Exception) {
-	fault := f.fault
+// good returns the registers of the reading, unless there is none that holds now.
+func (f *field) good(now time.Time) ([]byte, Exception) {
 	switch {
-	case f.content != nil && !now.After(f.until):
-		return f.content, 0
-	case f.content != nil:
-		fault = TargetFailed
+	case f.content == nil:
+		return nil, f.fault
+	case now.After(f.until):
+		return nil, TargetFailed
 	}
-	if f.Bad == nil {
-		return nil, fault
+	return f.content, 0
+}
+
+// read returns the registers now, or what stands in for them.
+func (f *field) read(now time.Time) ([]byte, Exception) {
+	content, fault := f.good(now)
+	if fault == 0 || f.Bad == nil {
+		return content, fault
 	}
 	bits := *f.Bad
 	if f.Bit != nil {

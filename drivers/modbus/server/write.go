@@ -102,13 +102,13 @@ func (c *cell) writeBits(commands []gateway.Command, touched, content uint16) ([
 }
 
 // mask appends the settings of a mask write (Modbus Application Protocol V1.1b3, 6.16). What it leaves alone is taken from the newest
-// reading.
+// reading, which must be good: a value that stands in for it must never reach the device.
 func (m *Map) mask(commands []gateway.Command, c *cell, and, or uint16) ([]gateway.Command, Exception) {
 	if c.bits {
 		return c.writeBits(commands, ^and, or)
 	}
 	m.mu.RLock()
-	b, exception := c.read(nil, m.opts.Now())
+	b, exception := c.fields[0].good(m.opts.Now())
 	m.mu.RUnlock()
 	if exception != 0 {
 		return nil, exception
