@@ -350,3 +350,39 @@ func TestFramingRefuses(t *testing.T) {
 		}
 	}
 }
+
+// On a line that is never silent nothing is sent: the device cannot have taken the value, and nobody knows whether it knows the function.
+func TestWriteOnALineThatIsNeverSilent(t *testing.T) {
+	pty := bustest.NewPTY(t)
+	defer pty.Hold()()
+	d := newTestDriver(t, Options{Bus: rtuBus(pty.Port), Devices: []Device{{Name: "pump", Unit: 17, Timeout: 20 * time.Millisecond, Points: append(pumpPoints(), holding(0, 1)...)}}})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = pty.Master.Write([]byte{0x55})
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	first := len(d.devices[0].points) - 2
+	for name, write := range map[string]func() error{
+		"Part": func() error { _, err := d.Write(t.Context(), 0, 1, gateway.Bool(true)); return err },
+		"Block": func() error {
+			_, err := d.WriteBlock(t.Context(), 0, []int{first, first + 1}, uints(1, 2))
+			return err
+		},
+	} {
+		var busy *bus.ReplyError
+		if err := write(); !errors.As(err, &busy) || !busy.Busy || strings.Contains(err.Error(), "may have taken") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if len(d.client.lacks) != 0 || len(d.client.most) != 0 {
+		t.Errorf("learnt from nothing: %v, %v", d.client.lacks, d.client.most)
+	}
+}

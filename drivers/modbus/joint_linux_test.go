@@ -112,12 +112,18 @@ func TestJointWrites(t *testing.T) {
 			{W: "06 0000 0001", R: "06 0000 0001"},
 			{W: "03 0000 0001", R: "03 02 0001"},
 		}, "3 2 1"},
+		step{"25", uints(3, 7), []bustest.IO{ // 3 to 6 lie in between
+			{W: "06 0002 0003", R: "06 0002 0003"},
+			{W: "03 0002 0001", R: "03 02 0003"},
+			{W: "06 0007 0007", R: "06 0007 0007"},
+			{W: "03 0007 0001", R: "03 02 0007"},
+		}, "3 7"},
 		step{"678", []gateway.Value{on, off, on}, []bustest.IO{
 			{W: "0f 0008 0003 01 05", R: "0f 0008 0003"},
 			{W: "01 0008 0003", R: "01 01 05"},
 		}, "true false true"},
 	)
-	if s := d.Stats(); s.Writes != 14 {
+	if s := d.Stats(); s.Writes != 16 {
 		t.Errorf("%d writes are counted, want one for each value", s.Writes)
 	}
 }
