@@ -15,9 +15,9 @@ import (
 
 // check turns the settings of a command into writes, or says why the first wrong one is refused. All are checked before any is written.
 func (d *device) check(settings []gateway.Setting) ([]write, error) {
-	var writes []write
+	writes, next := make([]write, 0, len(settings)), 0
 	for _, s := range settings {
-		i, ok := d.point(s.Point)
+		i, ok := d.point(s.Point, next)
 		if !ok {
 			return nil, fmt.Errorf("device %s has no point %.60s", d.Name, s.Point)
 		}
@@ -33,7 +33,7 @@ func (d *device) check(settings []gateway.Setting) ([]write, error) {
 				return nil, fmt.Errorf("point %s: %w", s.Point, err)
 			}
 		}
-		writes = append(writes, write{i, v})
+		writes, next = append(writes, write{i, v}), i+1
 	}
 	return writes, nil
 }

@@ -117,10 +117,10 @@ func (d *device) failure(before []gateway.Reading) gateway.Reason {
 	return gateway.ReasonTimeout
 }
 
-// point returns the index of the point of that name.
-func (d *device) point(name string) (int, bool) {
-	for i := range d.names {
-		if d.names[i] == name {
+// point returns the index of the point of that name, which is looked for from a place on: neighbours are often written together.
+func (d *device) point(name string, from int) (int, bool) {
+	for n := range d.names {
+		if i := (from + n) % len(d.names); d.names[i] == name {
 			return i, true
 		}
 	}
