@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -67,7 +68,7 @@ func newGroups(d Device) []*group {
 		}
 		groups[at].points = append(groups[at].points, i)
 	}
-	slices.SortStableFunc(groups, func(a, b *group) int { return int(a.interval - b.interval) })
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(a.interval, b.interval) })
 	return groups
 }
 
