@@ -355,7 +355,9 @@ func TestFramingRefuses(t *testing.T) {
 func TestWriteOnALineThatIsNeverSilent(t *testing.T) {
 	pty := bustest.NewPTY(t)
 	defer pty.Hold()()
-	d := newTestDriver(t, Options{Bus: rtuBus(pty.Port), Devices: []Device{{Name: "pump", Unit: 17, Timeout: 20 * time.Millisecond, Points: append(pumpPoints(), holding(0, 1)...)}}})
+	line := rtuBus(pty.Port)
+	line.Gap = 300 * time.Millisecond // no pause of a busy machine is so long
+	d := newTestDriver(t, Options{Bus: line, Devices: []Device{{Name: "pump", Unit: 17, Timeout: 20 * time.Millisecond, Points: append(pumpPoints(), holding(0, 1)...)}}})
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)

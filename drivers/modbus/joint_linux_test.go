@@ -224,7 +224,8 @@ func TestJointWriteWithoutAnAnswer(t *testing.T) {
 	}, "1 2"}
 	lost := step{"01", uints(1, 2), []bustest.IO{{W: "10 0000 0002 04 0001 0002"}}, failed + "no answer within " + patience.String() + doubt}
 	noise := step{
-		"01", uints(1, 2), []bustest.IO{{W: "10 0000 0002 04 0001 0002", R: "10 0000"}},
+		"01", uints(1, 2),
+		[]bustest.IO{{W: "10 0000 0002 04 0001 0002", R: "10 0000"}},
 		failed + "no valid answer within " + patience.String() + ", only other bytes" + doubt,
 	}
 	joint := step{"01", uints(1, 2), []bustest.IO{

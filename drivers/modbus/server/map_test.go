@@ -414,7 +414,9 @@ func TestMapRefusesRegisters(t *testing.T) {
 
 // What stands in for a value that is not known is no content that a mask write could keep.
 func TestMapMaskOfABadValue(t *testing.T) {
-	r := newRig(t, func(o *server.MapOptions) { o.Registers[1].Bad, o.Registers[1].Writable = pointer(uint64(0x8000)), true })
+	r := newRig(t, func(o *server.MapOptions) {
+		o.Registers[1].Bad, o.Registers[1].Writable = pointer(uint64(0x8000)), true
+	})
 	r.expect(t, "03 0002 0001", "03 02 80 00")
 	r.expect(t, "16 0002 ff00 0001", "96 0b")
 	if len(r.plant.set) != 0 {
