@@ -29,6 +29,7 @@ type group struct {
 	points   []int    // indices into the device's points
 	blocks   []*block // in the order of asking
 	planned  bool
+	best     bool          // whatever a request costs there is no better plan, see unbeatable
 	cost     cost          // that blocks were planned with, or compared with last
 	compared time.Time     // when that was
 	review   time.Duration // until they are compared again
@@ -91,16 +92,33 @@ func (g *group) retry(now time.Time) {
 // planFor brings the blocks up to what is known: of the cost of requests, and of what the device refuses.
 func (g *group) planFor(p planner) {
 	now, fresh := time.Now(), g.planned && !g.learned
-	if fresh && (now.Sub(g.compared) < g.review || p.cost.near(g.cost)) {
+	if fresh && (g.best || now.Sub(g.compared) < g.review || p.cost.near(g.cost)) {
 		return
 	}
 	p.without = func(i int) bool { _, refused := g.refused[i]; return refused }
 	p.apart = g.apart
 	g.review = min(max(2*g.review, comparePlans), longestReview)
 	if better := p.plan(g.points); !fresh || p.cost.pays(g.blocks, better) {
-		g.blocks, g.review = better, comparePlans
+		g.blocks, g.review, g.best = better, comparePlans, unbeatable(better, p.points)
 	}
 	g.cost, g.compared, g.planned, g.learned = p.cost, now, true, false
+}
+
+// unbeatable reports whether no plan can be better at any cost of a request: there is one request for each table, and nothing is asked for in vain.
+func unbeatable(blocks []*block, points []Point) bool {
+	for i, b := range blocks {
+		if i > 0 && b.table == blocks[i-1].table {
+			return false
+		}
+		end := int(b.start)
+		for _, p := range b.points { // by address
+			if int(points[p].Address.Offset) > end {
+				return false
+			}
+			end = max(end, points[p].end())
+		}
+	}
+	return true
 }
 
 // pending returns what a poll asks for. When all points were refused one of them is asked for all the same, to see whether the device is there.
