@@ -51,7 +51,7 @@ func newDialer(o Options) func(context.Context) (link, error) {
 		if err != nil {
 			return nil, fmt.Errorf("connect to %s: %w", o.Endpoint, dialReason(err))
 		}
-		return &tcpLink{conn: conn, sock: newSocket(conn)}, nil
+		return newTCPLink(conn), nil
 	}
 }
 

@@ -53,9 +53,18 @@ func connReason(err error) error {
 
 // tcpLink is a network connection.
 type tcpLink struct {
-	conn net.Conn
-	sock *socket // of a bare TCP connection; else nil
-	look [1]byte // for standing
+	conn  net.Conn
+	sock  *socket // of a bare TCP connection; else nil
+	watch *watch  // of sock's reads; nil: the connection's own deadlines end them
+	look  [1]byte // for standing
+}
+
+func newTCPLink(conn net.Conn) *tcpLink {
+	l := &tcpLink{conn: conn, sock: newSocket(conn)}
+	if l.sock != nil {
+		l.watch = newWatch(conn)
+	}
+	return l
 }
 
 // past is a deadline that lets a blocked read return.
@@ -69,12 +78,28 @@ func (l *tcpLink) read(ctx context.Context, p []byte, deadline time.Time) (int, 
 	if _, secured := conn.(*tls.Conn); !secured && !deadline.After(time.Now()) {
 		return l.take(p)
 	}
+	if l.watch != nil {
+		return l.watched(ctx, p, deadline)
+	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) })
 	n, err := l.wait(p)
 	if !stop() {
+		return 0, ctx.Err()
+	}
+	return n, connReason(err)
+}
+
+// watched is read with a deadline that the watch sees to.
+func (l *tcpLink) watched(ctx context.Context, p []byte, deadline time.Time) (int, error) {
+	if err := l.watch.begin(ctx, deadline); err != nil {
+		return 0, err
+	}
+	n, err := l.sock.read(p)
+	l.watch.end()
+	if err != nil && ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
 	return n, connReason(err)
@@ -175,6 +200,9 @@ func (l *tcpLink) close() error {
 	}
 	conn := l.conn
 	l.conn = nil
+	if l.watch != nil {
+		l.watch.close()
+	}
 	return conn.Close()
 }
 
