@@ -103,6 +103,7 @@ type Bus struct {
 	last time.Time     // end of the last character on the line
 	hold time.Time     // until when a broadcast is being carried out
 	used time.Time     // end of the last conversation
+	late lateness      // of the waits for silence
 	idle *time.Timer   // closes an unused connection; nil while there is none
 	// proven is set by the first answer on an open link: it worked, so the first reopening need not wait.
 	proven  bool

@@ -84,7 +84,7 @@ func (b *Bus) quiet(ctx context.Context, c Conversation) error {
 	}
 	limit := later(time.Now(), notBefore).Add(silence + max(c.Timeout, settle))
 	for {
-		n, err := b.link.read(ctx, b.buf[:], later(b.last.Add(silence), notBefore))
+		n, err := b.listen(ctx, later(b.last.Add(silence), notBefore))
 		if errors.Is(err, errTimeout) {
 			return nil
 		}
