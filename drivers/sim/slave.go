@@ -35,10 +35,12 @@ type Slave struct {
 	units map[byte]*Unit
 	opts  SlaveOptions
 	log   *slog.Logger
-	pacer *pacer // belongs to Run
+	pacer *pacer   // belongs to Run
+	late  lateness // of the waits of Run
 
-	mu    sync.Mutex
-	stats LineStats
+	mu       sync.Mutex
+	stats    LineStats
+	answered time.Time // see Answered
 }
 
 // linePort is the slaves' end of a line: a [PTY], or a fake in tests.
@@ -80,7 +82,7 @@ func (s *Slave) Run(ctx context.Context) error {
 
 	var buf [2 * maxFrame]byte
 	for {
-		n, err := s.port.readUntil(buf[:], s.pacer.next())
+		n, err := s.await(buf[:], s.pacer.next())
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -108,11 +110,23 @@ func (s *Slave) Stats() LineStats {
 	return s.stats
 }
 
+// Answered tells when the last character of the newest answer was handed over to the master; the zero time if there was none.
+func (s *Slave) Answered() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
+}
+
 // transmit hands over the characters that are due.
 func (s *Slave) transmit(now time.Time) error {
 	chunk := s.pacer.due(now)
 	if len(chunk) == 0 {
 		return nil
+	}
+	if s.pacer.txEnd.Equal(now) {
+		s.mu.Lock()
+		s.answered = now
+		s.mu.Unlock()
 	}
 	n, err := s.port.write(chunk)
 	if err != nil {

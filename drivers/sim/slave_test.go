@@ -113,6 +113,9 @@ func TestSlaveKeepsTheTimeOfTheWire(t *testing.T) {
 		if got, want := s.Stats(), (LineStats{Frames: 1}); got != want {
 			t.Errorf("stats = %+v, want %+v", got, want)
 		}
+		if got, want := s.Answered(), port.start.Add(time.Duration(1000*want[8].us)); !got.Equal(want) {
+			t.Errorf("answered at %v, want %v", got, want)
+		}
 	})
 }
 
