@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/drivers/bus"
+	"github.com/tidegate/tidegate/drivers/bus/trace"
 	"github.com/tidegate/tidegate/drivers/sim"
 	"github.com/tidegate/tidegate/drivers/sim/simtest"
 	"github.com/tidegate/tidegate/gateway"
@@ -35,14 +36,44 @@ func benchLine(b *testing.B, baud, n, slaves int) {
 		o.Devices = append(o.Devices, Device{Name: fmt.Sprint("d", id), Unit: id + 1, Points: registers(n)})
 	}
 	line := simtest.RTU(b, units, sim.SlaveOptions{Line: sim.Line{Baud: baud, Parity: sim.EvenParity}})
-	o.Bus = bus.Options{Port: line.Port, Mode: mode}
+	var sent, answered []time.Time
+	o.Bus = bus.Options{Port: line.Port, Mode: mode, Trace: func(x trace.Exchange) {
+		sent, answered = append(sent, x.Time.Add(x.SentAt)), append(answered, line.Slave.Answered())
+	}}
 	took := benchPoll(b, newTestDriver(b, o), n)
 	limit := mode.Chars(13+2*n) + 2*mode.Silence()
 	b.ReportMetric(100*float64(limit)/float64(took.mean), "%ofwire")
 	b.ReportMetric(100*float64(limit)/float64(took.median), "%ofwire(median)") // what other programs on the machine leave alone
+	benchLosses(b, limit, mode.Silence(), sent, answered)
 	if s := line.Slave.Stats(); s.GapViolations > 0 || s.BadFrames > 0 {
 		b.Errorf("line: %+v, want neither violations nor bad frames", s)
 	}
+}
+
+// benchLosses tells whose the time is that polls took beyond the limit: the driver's, from the moment at which an answer was complete, or the simulated line's,
+// which sees a request late and is late with its answer, as no wire is. sent and answered have one time of each poll.
+func benchLosses(b *testing.B, limit, silence time.Duration, sent, answered []time.Time) {
+	var driver, line []time.Duration
+	for i := 1; i < len(sent); i++ {
+		driver = append(driver, sent[i].Sub(answered[i-1])-silence)
+		line = append(line, answered[i].Sub(sent[i])-(limit-silence))
+	}
+	report := func(who string, lost []time.Duration) (mean time.Duration) {
+		var sum time.Duration
+		for _, l := range lost {
+			sum += l
+		}
+		slices.Sort(lost)
+		mean = sum / time.Duration(max(1, len(lost)))
+		b.ReportMetric(float64(mean.Nanoseconds())/1e3, "us-lost/"+who)
+		if len(lost) > 0 {
+			b.ReportMetric(float64(lost[len(lost)/2].Nanoseconds())/1e3, "us-lost/"+who+"(median)")
+		}
+		return mean
+	}
+	report("line", line)
+	own := report("driver", driver)
+	b.ReportMetric(100*float64(limit)/float64(limit+own), "%ofwire(driver)") // on a line that is never late
 }
 
 // pollTimes is how long polls took.
