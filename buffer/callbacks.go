@@ -1,18 +1,30 @@
 package buffer
 
-// call is a callback that is due.
-type call struct {
-	done func(error)
-	err  error
+import "github.com/tidegate/tidegate/gateway"
+
+// waiter is who waits for a change: a function, or somebody who waits for many changes, each of which has a number. The zero waiter is nobody.
+type waiter struct {
+	done   func(error)
+	many   gateway.Waiter
+	number uint64
 }
 
-// call has done called with err soon. Callbacks are never called where they become due, but by one goroutine: their owner may hold
+// waits reports whether there is somebody.
+func (w *waiter) waits() bool { return w.done != nil || w.many != nil }
+
+// call is a callback that is due.
+type call struct {
+	waiter
+	err error
+}
+
+// call has who waits told err soon. Callbacks are never called where they become due, but by one goroutine: their owner may hold
 // locks while it calls the store.
-func (s *Store) call(done func(error), err error) {
-	if done == nil {
+func (s *Store) call(w waiter, err error) {
+	if !w.waits() {
 		return
 	}
-	s.calls = append(s.calls, call{done, err})
+	s.calls = append(s.calls, call{w, err})
 	s.ring()
 }
 
@@ -55,16 +67,17 @@ func (s *Store) dispatch(stop <-chan struct{}) {
 
 // dispatcher holds the room that dispatch swaps with the store's.
 type dispatcher struct {
-	calls []call
-	wakes []*queue
-	funcs []func()
+	calls   []call
+	wakes   []*queue
+	funcs   []func()
+	numbers []uint64
 }
 
 // run calls everything that is due, also what becomes due meanwhile.
 func (d *dispatcher) run(s *Store) {
 	for d.take(s) {
-		for i := range d.calls {
-			d.calls[i].done(d.calls[i].err)
+		for i := 0; i < len(d.calls); {
+			i += d.answer(d.calls[i:])
 		}
 		for _, wake := range d.funcs {
 			wake()
@@ -73,6 +86,22 @@ func (d *dispatcher) run(s *Store) {
 		clear(d.wakes)
 		clear(d.funcs)
 	}
+}
+
+// answer makes the first of the calls, with those that follow it and are to the same one. It returns how many these were.
+func (d *dispatcher) answer(calls []call) int {
+	c := &calls[0]
+	if c.many == nil {
+		c.done(c.err)
+		return 1
+	}
+	d.numbers = d.numbers[:0]
+	d.numbers = append(d.numbers, c.number)
+	for i := 1; i < len(calls) && calls[i].many == c.many && calls[i].err == nil && c.err == nil; i++ {
+		d.numbers = append(d.numbers, calls[i].number)
+	}
+	c.many.Committed(d.numbers, c.err)
+	return len(d.numbers)
 }
 
 func (d *dispatcher) take(s *Store) bool {

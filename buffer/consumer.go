@@ -43,7 +43,7 @@ func (s *Store) Detach(id gateway.QueueID) {
 	s.setOnline(q, false)
 	q.wake, q.starved, q.ahead = nil, false, nil
 	for pos := q.tail; pos < q.next; pos++ {
-		if e := q.at(pos).e; e != nil && e.state == pending && e.done != nil {
+		if e := q.at(pos).e; e != nil && e.state == pending && e.waits() {
 			e.due = 0
 			s.hurry()
 		}
@@ -105,8 +105,8 @@ func (s *Store) finished(e *entry) {
 	default:
 		return
 	}
-	s.call(e.done, nil)
-	e.done = nil
+	s.call(e.waiter, nil)
+	e.waiter = waiter{}
 	if e.state == gone {
 		s.recycle(e)
 	}

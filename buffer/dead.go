@@ -193,15 +193,15 @@ func (s *Store) appendOwn(rec *gateway.Record, to []gateway.Ref, work func(*appl
 	defer s.mu.Unlock()
 	switch {
 	case s.closing:
-		s.call(done, ErrClosed)
+		s.call(waiter{done: done}, ErrClosed)
 		return
 	case !s.restamp(rec):
-		s.call(done, ErrNoSeq)
+		s.call(waiter{done: done}, ErrNoSeq)
 		return
 	}
-	e := &entry{rec: rec, work: work, done: done, came: s.now()}
+	e := &entry{rec: rec, work: work, waiter: waiter{done: done}, came: s.now()}
 	if s.address(e, &gateway.Change{Record: rec, To: to}); len(e.refs) == 0 {
-		s.call(done, ErrFull)
+		s.call(waiter{done: done}, ErrFull)
 		return
 	}
 	s.append(e)

@@ -20,8 +20,8 @@ type entry struct {
 	refs    []ref
 	ops     []gateway.Op
 	work    func(*applier) error // what a change of the store's own does in the transaction
-	done    func(error)
-	left    int32 // refs not yet acknowledged
+	waiter                       // who waits for it
+	left    int32                // refs not yet acknowledged
 	barrier bool
 	kept    bool // the store's kept has it
 	common  bool // a change that was handed over, to which no queue holds on beside its slots
@@ -65,12 +65,13 @@ const maxSpare = 2048
 // more but, until the store's lock is given back, who has had it elided.
 func (s *Store) recycle(e *entry) {
 	if e.common && len(s.spare) < maxSpare {
-		e.rec = nil
+		e.rec, e.refs = nil, nil
 		s.spare = append(s.spare, e)
 	}
 }
 
-// newEntry returns an entry with nothing in it.
+// newEntry returns an entry for a change that is handed over. One that was used before has no operations, since else it would have been written,
+// and what admit does not set is as it was in a new one.
 func (s *Store) newEntry() *entry {
 	n := len(s.spare)
 	if n == 0 {
@@ -79,7 +80,7 @@ func (s *Store) newEntry() *entry {
 	e := s.spare[n-1]
 	s.spare[n-1] = nil
 	s.spare = s.spare[:n-1]
-	*e = entry{}
+	e.state = pending
 	return e
 }
 

@@ -208,8 +208,8 @@ func TestRefusedChangeIsGivenUpAlone(t *testing.T) {
 			bad = result
 			c.mu.Lock()
 			c.append(&entry{
-				work: func(a *applier) error { return a.exec(`INSERT INTO meta(key, value) VALUES('seq_mark', 1)`) }, // is there already
-				done: func(err error) { result <- err },
+				work:   func(a *applier) error { return a.exec(`INSERT INTO meta(key, value) VALUES('seq_mark', 1)`) }, // is there already
+				waiter: waiter{done: func(err error) { result <- err }},
 			})
 			c.mu.Unlock()
 			after = c.putWait("after", q)

@@ -118,8 +118,8 @@ func (s *Store) settle(g *group) {
 		if e.barrier {
 			s.wakeConsumers(e)
 		}
-		s.call(e.done, nil)
-		e.done, e.ops, e.work = nil, nil, nil
+		s.call(e.waiter, nil)
+		e.waiter, e.ops, e.work = waiter{}, nil, nil
 	}
 	if g.seen != "" {
 		s.clock.seenTold = g.seen == s.clock.seenText()

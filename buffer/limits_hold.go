@@ -7,7 +7,7 @@ import (
 // held is a change whose publisher waits for room in a queue with Block. It has its number, but no place in any queue yet.
 type held struct {
 	change *gateway.Change
-	done   func(error)
+	waiter waiter
 	until  monotonic
 }
 
@@ -19,13 +19,13 @@ func (s *Store) mustWait(c *gateway.Change) (wait bool) {
 
 // hold leaves a publisher without an answer until there is room, for a bounded time. How many wait is bounded by what memory may hold; in
 // practice by the publishers' windows.
-func (s *Store) hold(c *gateway.Change, done func(error), now monotonic) {
+func (s *Store) hold(c *gateway.Change, w waiter, now monotonic) {
 	if len(s.held) >= s.opts.PendingRecords || s.heldBytes >= s.opts.PendingBytes {
-		s.call(done, ErrFull)
+		s.call(w, ErrFull)
 		return
 	}
 	own := *c
-	h := held{&own, done, now + monotonic(s.opts.BlockHold)}
+	h := held{&own, w, now + monotonic(s.opts.BlockHold)}
 	s.keepHeld(h)
 	s.dueAt(h.until)
 }
@@ -68,12 +68,12 @@ func (s *Store) letIn() monotonic {
 	for _, h := range waiting {
 		switch {
 		case h.until <= now:
-			s.call(h.done, ErrFull)
+			s.call(h.waiter, ErrFull)
 		case s.mustWait(h.change):
 			s.keepHeld(h)
 			next = min(next, h.until)
 		default:
-			s.admit(h.change, h.done, now)
+			s.admit(h.change, h.waiter, now)
 		}
 	}
 	return next
@@ -82,7 +82,7 @@ func (s *Store) letIn() monotonic {
 // abortHeld tells those who wait for room that the store closes.
 func (s *Store) abortHeld() {
 	for _, h := range s.held {
-		s.call(h.done, ErrClosed)
+		s.call(h.waiter, ErrClosed)
 	}
 	s.held = nil
 }

@@ -177,7 +177,7 @@ func (s *Store) shed() {
 
 // sheddable reports whether nobody waits for e and no consumer has it under way.
 func (s *Store) sheddable(e *entry) bool {
-	if e.done != nil || !e.elidable() {
+	if e.waits() || !e.elidable() {
 		return false
 	}
 	if _, gap := e.rec.Body.(*gateway.Gap); gap {

@@ -63,8 +63,8 @@ func (s *Store) shut() {
 // abort tells all who wait for a commit that there will be none.
 func (s *Store) abort() {
 	for e := s.list.head; e != nil; e = e.next {
-		s.call(e.done, ErrClosed)
-		e.done = nil
+		s.call(e.waiter, ErrClosed)
+		e.waiter = waiter{}
 	}
 	s.abortHeld()
 }

@@ -180,31 +180,55 @@ func (s *Store) Commit(c *gateway.Change, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		s.call(done, ErrClosed)
+		s.call(waiter{done: done}, ErrClosed)
 		return
 	}
 	now, wall := s.times()
 	s.watchClock(now, wall)
+	s.accept(c, waiter{done: done}, now)
+}
+
+// CommitAll is Commit for several changes, in their order. It costs less, and their waiter is told of many at once: of each by its number, which is first for
+// the first of them and rises by one with each. Nobody waits when it is nil.
+func (s *Store) CommitAll(list []gateway.Change, w gateway.Waiter, first uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, wall := s.times()
+	if !s.closing {
+		s.watchClock(now, wall)
+	}
+	for i := range list {
+		who := waiter{many: w, number: first + uint64(i)}
+		if s.closing {
+			s.call(who, ErrClosed)
+			continue
+		}
+		s.accept(&list[i], who, now)
+	}
+}
+
+// accept takes a change unless there is no number for it, or has it wait for room.
+func (s *Store) accept(c *gateway.Change, w waiter, now monotonic) {
 	if c.Record != nil && !s.stamp(c.Record, now) {
 		s.stats.Dropped++
-		s.call(done, ErrNoSeq)
+		s.call(w, ErrNoSeq)
 		return
 	}
-	if done != nil && s.mustWait(c) {
-		s.hold(c, done, now)
+	if s.strict && w.waits() && s.mustWait(c) {
+		s.hold(c, w, now)
 		return
 	}
-	s.admit(c, done, now)
+	s.admit(c, w, now)
 }
 
 // admit gives a change its place in the order.
-func (s *Store) admit(c *gateway.Change, done func(error), now monotonic) {
+func (s *Store) admit(c *gateway.Change, w waiter, now monotonic) {
 	e := s.newEntry()
-	e.rec, e.ops, e.done, e.barrier, e.came, e.common = c.Record, c.Ops, done, c.Barrier, now, true
+	e.rec, e.ops, e.waiter, e.barrier, e.came, e.common = c.Record, c.Ops, w, c.Barrier, now, true
 	s.address(e, c)
 	s.foresee(c.Ops)
 	if len(e.refs) == 0 && len(e.ops) == 0 {
-		s.call(done, nil) // only stamped: nobody to keep it for
+		s.call(w, nil) // only stamped: nobody to keep it for
 		return
 	}
 	if !s.coalesce(e) {
@@ -271,7 +295,7 @@ func (s *Store) coalesce(e *entry) bool {
 		if !ok {
 			continue
 		}
-		alone := len(e.ops) == 1 && len(e.refs) == 0 && e.done == nil && !e.barrier
+		alone := len(e.ops) == 1 && len(e.refs) == 0 && !e.waits() && !e.barrier
 		if alone && s.kept[put.Message.Topic] != nil {
 			s.kept[put.Message.Topic].ops = e.ops
 			return true
@@ -304,7 +328,7 @@ func (s *Store) append(e *entry) {
 
 // dueOf says when a change has to be committed (design, section 7).
 func (s *Store) dueOf(e *entry) monotonic {
-	waits := e.done != nil
+	waits := e.waits()
 	switch {
 	case e.barrier, waits && !e.elidable():
 		return 0

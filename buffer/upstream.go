@@ -171,7 +171,7 @@ func (s *Store) do(ctx context.Context, id gateway.QueueID, pos uint64, work fun
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	s.append(&entry{work: work, done: done})
+	s.append(&entry{work: work, waiter: waiter{done: done}})
 	s.mu.Unlock()
 	select {
 	case err := <-result:

@@ -290,8 +290,8 @@ func (s *Store) reject(g *group, err error) {
 	s.mu.Lock()
 	s.restore(g)
 	s.discard(e)
-	s.call(e.done, err)
-	e.done = nil
+	s.call(e.waiter, err)
+	e.waiter = waiter{}
 	if len(e.refs) > 0 {
 		s.stats.Dropped++
 	}

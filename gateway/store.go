@@ -39,6 +39,13 @@ type Change struct {
 	Barrier bool
 }
 
+// Waiter is who waits for changes that were committed many at once.
+type Waiter interface {
+	// Committed is called with the numbers of changes, in the order in which they were settled: with nil when each is as safe as it was to be, with
+	// an error when none will be. It must not keep numbers.
+	Committed(numbers []uint64, err error)
+}
+
 // Op is one alteration of the state that the broker keeps for its sessions.
 type Op interface{ isOp() }
 

@@ -53,26 +53,28 @@ type acks struct {
 
 func (a *acks) at(i int) *slot { return &a.ring[(a.head+i)&(len(a.ring)-1)] }
 
-// push keeps a place for an answer behind all others and returns its number for complete. early holds the answers that were given
-// before it and had not to wait; it is taken over.
-func (a *acks) push(early []byte, s slot) uint64 {
+// push keeps places for answers behind all others and returns the number of the first for complete. early holds the answers that were given
+// before them and had not to wait; it is taken over.
+func (a *acks) push(early []byte, slots ...slot) (first uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ready = append(a.ready, early...)
-	if a.n == len(a.ring) {
-		a.grow()
+	first = a.first + uint64(a.n)
+	owed := int32(0)
+	for i := range slots {
+		if a.n == len(a.ring) {
+			a.grow()
+		}
+		a.n++
+		*a.at(a.n - 1) = slots[i]
+		if slots[i].owes() {
+			owed++
+		}
 	}
-	a.n++
-	*a.at(a.n - 1) = s
-	number := a.first + uint64(a.n) - 1
-	if s.owes() {
-		a.owed.Add(1)
-	}
-	if s.waits == 0 {
-		a.release()
-	}
+	a.owed.Add(owed)
+	a.release()
 	a.waiting.Store(int32(a.n))
-	return number
+	return first
 }
 
 func (a *acks) grow() {
@@ -92,12 +94,14 @@ const (
 	atOnce
 )
 
-// complete takes one wait off slot number. A few answers of many that are under way are held back for a moment, until there are as many as
+// complete takes one wait off slots, by their numbers. A few answers of many that are under way are held back for a moment, until there are as many as
 // still wait: one write takes them all, and a client that follows each with its next message does so with many at once.
-func (a *acks) complete(number uint64) urgency {
+func (a *acks) complete(numbers ...uint64) urgency {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.at(int(number-a.first)).waits--
+	for _, number := range numbers {
+		a.at(int(number-a.first)).waits--
+	}
 	before := len(a.ready)
 	a.release()
 	a.waiting.Store(int32(a.n))

@@ -22,6 +22,9 @@ func (noStore) Commit(c *gateway.Change, done func(error)) {
 		done(nil)
 	}
 }
+func (s noStore) CommitAll(list []gateway.Change, w gateway.Waiter, first uint64) {
+	commitEach(s, list, w, first)
+}
 func (noStore) Attach(gateway.QueueID, func()) uint64                         { return 0 }
 func (noStore) Detach(gateway.QueueID)                                        {}
 func (noStore) Read(gateway.QueueID, uint64, []gateway.Delivery) (int, error) { return 0, nil }

@@ -91,20 +91,21 @@ const fewMessages = 4
 
 // reading is what handling packets needs, kept apart because most connections are idle most of the time.
 type reading struct {
-	publish packet.Publish
-	ack     packet.Ack
-	early   []byte // answers that need not wait
-	more    bool   // there is something for the writer that the reader does not write itself
-	pubacks []confirmation
-	acked   []uint64 // positions that the client has confirmed
-	sink    sink
-	transit transit   // of the PUBLISH being handled
-	now     time.Time // see conn.now
-	raw     []byte    // the packet being handled, for the log
-	count   uint64    // PUBLISH packets received
-	payload uint64    // bytes of theirs
-	packets uint64    // of any kind received
-	answers uint64    // packets that these are answered by
+	publish   packet.Publish
+	ack       packet.Ack
+	early     []byte // answers that need not wait
+	more      bool   // there is something for the writer that the reader does not write itself
+	pubacks   []confirmation
+	acked     []uint64 // positions that the client has confirmed
+	sink      sink
+	transit   transit // of the PUBLISH being handled
+	collected collected
+	now       time.Time // see conn.now
+	raw       []byte    // the packet being handled, for the log
+	count     uint64    // PUBLISH packets received
+	payload   uint64    // bytes of theirs
+	packets   uint64    // of any kind received
+	answers   uint64    // packets that these are answered by
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -229,11 +230,16 @@ func (c *conn) consume(ctx context.Context) error {
 		if err == nil && len(c.rd.sink.pressed) > 0 {
 			err = c.yield()
 		}
-		if err == nil && int(c.acks.waiting.Load()) >= c.b.opts.MaxUnacknowledged {
+		if err == nil && int(c.acks.waiting.Load())+len(c.rd.collected.answers) >= c.b.opts.MaxUnacknowledged {
+			c.commitCollected()
 			err = c.awaitRoom()
 		}
 	}
 	err = c.explain(err)
+	c.commitCollected()
+	if err == nil && len(c.rd.sink.pressed) > 0 {
+		err = c.yield()
+	}
 	c.flush()
 	c.rd.free()
 	c.rd = nil
@@ -243,6 +249,9 @@ func (c *conn) consume(ctx context.Context) error {
 // handle handles one packet.
 func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 	t := f.Type()
+	if t != packet.TypePublish && t != packet.TypePuback {
+		c.commitCollected()
+	}
 	if c.session == nil {
 		if t != packet.TypeConnect {
 			return breach("%s came before CONNECT", t, "MQTT-3.1.0-1")
@@ -270,6 +279,7 @@ func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 
 // flush does what follows from the packets handled so far: confirmations to the store, waking of subscribers, answers to the client.
 func (c *conn) flush() {
+	c.commitCollected()
 	rd := c.rd
 	few := rd.count <= fewMessages
 	if few && c.inCrowd && len(rd.sink.wakes) > 0 {

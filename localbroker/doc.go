@@ -46,7 +46,8 @@
 // Publishers only append to a session's queue. What a reader finds to write, to its own client or, when it has read few messages, to a
 // subscriber, it writes itself in the writer's place, but only what the socket takes at once: whatever would wait, for a socket or for the
 // disk, is the writer's. When connections bring their messages at the same moment, a reader that has read few lets the others go first, and one
-// write takes what all have for a subscriber. Such small reads and writes are made without telling Go's scheduler (see readNow). The store calls back on its own goroutines, and what it calls never waits.
+// write takes what all have for a subscriber. Such small reads and writes are made without telling Go's scheduler (see readNow). Messages of one read that go to the store alike are
+// committed together (see collected). The store calls back on its own goroutines, and what it calls never waits.
 //
 // Of many answers that wait for the store, a few that may leave are held back for up to a millisecond, until there are as many as still wait.
 //

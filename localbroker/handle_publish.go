@@ -23,6 +23,11 @@ func (c *conn) handlePublish(f packet.Frame) error {
 		}
 	}
 	r, err := c.route(p.Topic)
+	if err == nil && collects(p, r) {
+		c.collect(p, r)
+		return nil
+	}
+	c.commitCollected()
 	if err != nil {
 		return c.refusePublish(p, err)
 	}
@@ -61,7 +66,7 @@ func (c *conn) admit5(p *packet.Publish) error {
 	if p.QoS == 0 || p.QoS == packet.QoS2 && s.inbound[p.ID].here {
 		return nil
 	}
-	if int(c.acks.owed.Load())+c.terms.open >= o.ReceiveMaximum {
+	if int(c.acks.owed.Load())+len(c.rd.collected.answers)+c.terms.open >= o.ReceiveMaximum {
 		return violation(packet.ReasonReceiveMaximumExceeded, "more than %d messages were sent without an answer [MQTT-3.3.4-7]", o.ReceiveMaximum)
 	}
 	return nil
@@ -199,31 +204,43 @@ func (c *conn) receiveDurable(p *packet.Publish, ops []gateway.Op) {
 	r, _ := c.route(p.Topic) // again, now that no subscription changes; it was valid before
 	code := c.taken(r)
 	r = r.resolve(c.session)
+	t := c.commitArrival(c.arrive(p, r), r, p.ID, code, ops)
+	b.routing.RUnlock()
+	t.settle()
+}
+
+// arrive copies a message out of the input, for the store.
+func (c *conn) arrive(p *packet.Publish, r *route) *arrival {
 	a := new(arrival)
+	c.copyMessage(&a.message, r, p)
+	a.rec = gateway.Record{Time: c.now(), Body: &a.Message}
+	return a
+}
+
+// commitArrival passes a message on and keeps the place of its answer. The caller holds the routing lock, and settles what is returned when it does
+// not any more.
+func (c *conn) commitArrival(a *arrival, r *route, id uint16, code packet.ReasonCode, ops []gateway.Op) *transit {
 	m := &a.message
-	c.copyMessage(m, r, p)
-	a.rec = gateway.Record{Time: c.now(), Body: &m.Message}
 	t := &c.rd.transit
-	if p.QoS == packet.QoS2 {
+	if m.QoS == 2 {
 		t = new(transit) // the commit comes back to it
 	}
 	t.begin(r, &a.rec, m)
 	t.persist, t.limited, t.ordered, t.ops = true, true, true, ops
 	waits := t.waits()
 	switch {
-	case p.QoS == 0:
-	case p.QoS == 2:
-		t.done = c.settle(c.reserve(c.pubrec(p.ID, code, waits, r, m)))
+	case m.QoS == 0:
+	case m.QoS == 2:
+		t.done = c.settle(c.reserve(c.pubrec(id, code, waits, r, m)))
 	case waits > 0:
-		t.done = c.settle(c.reserve(slot{kind: packet.TypePuback, id: p.ID, code: code, waits: waits}))
+		t.done = c.settle(c.reserve(slot{kind: packet.TypePuback, id: id, code: code, waits: waits}))
 	default:
-		c.ackCode(packet.TypePuback, p.ID, code)
+		c.ackCode(packet.TypePuback, id, code)
 	}
-	if p.QoS < 2 || waits > 0 {
-		b.pass(t, &c.rd.sink)
+	if m.QoS < 2 || waits > 0 {
+		c.b.pass(t, &c.rd.sink)
 	}
-	b.routing.RUnlock()
-	t.settle()
+	return t
 }
 
 // pubrec is the answer to a QoS 2 message. Subscribers in memory get the message when it is ready, and so in the order in which the

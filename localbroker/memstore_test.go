@@ -305,6 +305,21 @@ func (s *memStore) Commit(c *gateway.Change, done func(error)) {
 	s.cond.Broadcast()
 }
 
+func (s *memStore) CommitAll(list []gateway.Change, w gateway.Waiter, first uint64) {
+	commitEach(s, list, w, first)
+}
+
+// commitEach is CommitAll by what it means.
+func commitEach(s localbroker.Store, list []gateway.Change, w gateway.Waiter, first uint64) {
+	for i := range list {
+		if w == nil {
+			s.Commit(&list[i], nil)
+			continue
+		}
+		s.Commit(&list[i], func(err error) { w.Committed([]uint64{first + uint64(i)}, err) })
+	}
+}
+
 func (s *memStore) Attach(q gateway.QueueID, wake func()) (acked uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -43,6 +43,10 @@ func (s *slowAnswers) Commit(c *gateway.Change, done func(error)) {
 	})
 }
 
+func (s *slowAnswers) CommitAll(list []gateway.Change, w gateway.Waiter, first uint64) {
+	commitEach(s, list, w, first)
+}
+
 func (s *slowAnswers) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

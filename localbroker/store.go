@@ -14,6 +14,9 @@ type Store interface {
 	// durable consumer has acknowledged the record or the change is committed; with an error when the store has closed before that.
 	// c may be used again when Commit has returned; what it refers to may not be changed before done is called.
 	Commit(c *gateway.Change, done func(error))
+	// CommitAll is Commit for several changes, in their order. w (may be nil) is told of each by its number, which is first for the first of
+	// them and rises by one with each.
+	CommitAll(list []gateway.Change, w gateway.Waiter, first uint64)
 	// Attach makes a consumer online and returns the position through which its queue is acknowledged. wake is called when there
 	// may be more to read; calls may be merged.
 	Attach(q gateway.QueueID, wake func()) (acked uint64)

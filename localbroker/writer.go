@@ -326,15 +326,25 @@ func (c *conn) reserve(s slot) uint64 {
 func (c *conn) settle(number uint64) func(error) {
 	return func(err error) {
 		if err != nil {
-			c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("store: %w", err)})
+			c.storeFailed(err)
 			return
 		}
-		switch c.acks.complete(number) {
-		case atOnce:
-			c.wake()
-		case soon:
-			c.acks.hold(c.wake)
-		}
+		c.mayLeave(c.acks.complete(number))
+	}
+}
+
+// storeFailed ends a connection whose answers will never be true.
+func (c *conn) storeFailed(err error) {
+	c.kill(&coded{packet.ReasonImplementationError, fmt.Errorf("store: %w", err)})
+}
+
+// mayLeave has answers written that have become ready.
+func (c *conn) mayLeave(u urgency) {
+	switch u {
+	case atOnce:
+		c.wake()
+	case soon:
+		c.acks.hold(c.wake)
 	}
 }
 
