@@ -10,8 +10,9 @@ import (
 const settled = 10 * time.Second
 
 // giveBack returns to the system, once, what only the start needed: the heap that reading the configuration took, and the pages of the program's
-// file that nothing uses any more. It lasts until ctx ends.
+// file that nothing uses any more. Until ctx ends it has the collector tuned.
 func (a *App) giveBack(ctx context.Context) error {
+	defer tuneCollector()()
 	t := time.NewTimer(settled)
 	defer t.Stop()
 	select {
