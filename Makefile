@@ -67,7 +67,7 @@ bench-peers: ## load the broker, mosquitto and nats-server side by side (needs M
 	@MQTTLOAD='$(MQTTLOAD)' .ci/bench-peers
 
 bench-modbus: build ## measure a gateway that polls Modbus TCP: its cost at 1 s, and how fast it can be
-	go run ./.ci/benchmodbus -gateway bin/tidegate
+	go run ./.ci/benchmodbus -gateway bin/tidegate -span 30s
 	go run ./.ci/benchmodbus -gateway bin/tidegate -interval 1ms -buses 4 -registers 125
 
 bench-telegraf: ## the same devices polled by telegraf, where it is installed, to compare
