@@ -104,6 +104,9 @@ const ahead = 250 * time.Microsecond
 // receive reads until the framer has found the answer or the deadline has passed.
 func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) ([]byte, error) {
 	n := 0
+	// An answer of that length is complete at that time if it comes without pauses. A port hands over what it has gathered now and then, so what it has
+	// not yet handed over may already be there: the time stands while the length does.
+	length, complete := 0, time.Time{}
 	for {
 		found, err := c.Find(b.buf[:n])
 		if err != nil {
@@ -119,7 +122,10 @@ func (b *Bus) receive(ctx context.Context, c Conversation, deadline time.Time) (
 		if found.Damaged || found.Open {
 			limit = earlier(deadline, b.last.Add(b.silence()+settle))
 		} else if n > 0 {
-			if err := b.link.pause(ctx, min(b.wire(found.Need)-ahead, time.Until(deadline))); err != nil {
+			if length != n+found.Need {
+				length, complete = n+found.Need, b.last.Add(b.wire(found.Need))
+			}
+			if err := b.link.pause(ctx, time.Until(earlier(complete.Add(-ahead), deadline))); err != nil {
 				return nil, err
 			}
 		}
