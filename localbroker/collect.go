@@ -73,9 +73,7 @@ func (c *conn) commitAll(g *collected) {
 	if g.qos == 0 {
 		c.b.opts.Store.CommitAll(g.changes, nil, 0)
 	} else {
-		first := c.acks.push(c.rd.early, g.answers...)
-		c.rd.early = c.rd.early[:0]
-		c.b.opts.Store.CommitAll(g.changes, c, first)
+		c.b.opts.Store.CommitAll(g.changes, c, c.reserveAll(g.answers...))
 	}
 	for i, a := range g.arrivals {
 		c.rd.sink.spread(g.routes[i], &a.message)

@@ -115,3 +115,19 @@ func TestARouteThatChangesUnderItsMessages(t *testing.T) {
 	close(stop)
 	<-ended
 }
+
+// TestAPingBeforeMessagesIsAnsweredAtOnce: what was ready when messages were handed to the store does not wait with them.
+func TestAPingBeforeMessagesIsAnsweredAtOnce(t *testing.T) {
+	for name, retain := range map[string]bool{"Together": false, "Alone": true} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t)
+			r.queue("cloud", localbroker.QueueSub{Filters: []string{"a"}})
+			r.mem.hold()
+			c := r.clean("c")
+			c.write(append([]byte{0xc0, 0}, publishBytes("a", "x", 1, 1, retain, false)...))
+			c.expect("d0 00")
+			r.mem.release()
+			c.expect("40 02 00 01")
+		})
+	}
+}

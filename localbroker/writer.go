@@ -316,9 +316,16 @@ func (c *conn) ackCode(kind packet.Type, id uint16, code packet.ReasonCode) {
 // reserve keeps the place of an answer and returns its number, for settle.
 func (c *conn) reserve(s slot) uint64 {
 	c.rd.more = c.rd.more || s.waits == 0
-	number := c.acks.push(c.rd.early, s)
-	c.rd.early = c.rd.early[:0]
-	return number
+	return c.reserveAll(s)
+}
+
+// reserveAll keeps the places of answers that wait for the store and returns the number of the first. Those that need not wait leave before them.
+func (c *conn) reserveAll(slots ...slot) (first uint64) {
+	rd := c.rd
+	rd.more = rd.more || len(rd.early) > 0
+	first = c.acks.push(rd.early, slots...)
+	rd.early = rd.early[:0]
+	return first
 }
 
 // settle returns a callback for the store that takes one wait off answer number. A store that has closed will never say that something is
