@@ -5,8 +5,12 @@ import (
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
 
-// maxCollected is how many messages are committed at once. What a read brings is more at times, and consumers need not wait for all of it.
-const maxCollected = 128
+// How many messages are committed at once. What a read brings is more at times, and consumers need not wait for all of it; and subscribers in
+// memory get them at once, so they are a small part of what may wait for one of these: a publisher notices in time that it has to wait.
+const (
+	maxCollected = 128
+	queueShare   = 16 // of MaxQueued, one in so many
+)
 
 // collected is messages of one read that go to the store in the same way, to be committed and answered together: the locks that each of them
 // needs, and the clock, are then taken once. Whatever else the client sends is handled after they are committed, so that nothing
@@ -27,7 +31,7 @@ func collects(p *packet.Publish, r *route) bool {
 // collect takes a message that collects.
 func (c *conn) collect(p *packet.Publish, r *route) {
 	g := &c.rd.collected
-	if len(g.arrivals) > 0 && g.qos != gateway.QoS(p.QoS) || len(g.arrivals) == maxCollected {
+	if g.qos != gateway.QoS(p.QoS) || len(g.arrivals) >= min(maxCollected, c.b.opts.MaxQueued/queueShare) {
 		c.commitCollected()
 	}
 	g.qos = gateway.QoS(p.QoS)

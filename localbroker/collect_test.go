@@ -131,3 +131,23 @@ func TestAPingBeforeMessagesIsAnsweredAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestMessagesOfOneReadForAShortQueue: a publisher waits for a subscriber who reads, whatever one read has brought.
+func TestMessagesOfOneReadForAShortQueue(t *testing.T) {
+	r := start(t, func(o *localbroker.Options) { o.MaxQueued = 40 })
+	r.queue("cloud", localbroker.QueueSub{Filters: []string{"#"}})
+	sub := r.clean("sub")
+	sub.subscribe("#", 0)
+	c := r.clean("c")
+	const n = 100
+	var all []byte
+	for i := range n {
+		all = append(all, publishBytes("a", fmt.Sprint(i), 1, uint16(i+1), false, false)...)
+	}
+	c.write(all)
+	for i := range n {
+		if got := string(sub.next().(*packet.Publish).Payload); got != fmt.Sprint(i) {
+			t.Fatalf("message %d is %s", i, got)
+		}
+	}
+}
