@@ -151,3 +151,53 @@ func TestMessagesOfOneReadForAShortQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestSubscriptionsBehindMessagesOfTheSameRead: they change nothing for messages that came before them.
+func TestSubscriptionsBehindMessagesOfTheSameRead(t *testing.T) {
+	r := start(t)
+	r.queue("cloud", localbroker.QueueSub{Filters: []string{"a"}})
+	c := r.clean("c")
+	subscribe := packet.Subscribe{ID: 9, Subscriptions: []packet.Subscription{{Filter: "a", QoS: 1}}}
+	c.write(subscribe.Append(publishBytes("a", "early", 1, 1, false, false), packet.V311))
+	c.expect("40 02 00 01  90 03 00 09 01")
+	c.nothing()
+	unsubscribe := packet.Unsubscribe{ID: 10, Filters: []string{"a"}}
+	c.write(unsubscribe.Append(publishBytes("a", "in time", 1, 2, false, false), packet.V311))
+	var got []packet.Type
+	for range 3 {
+		got = append(got, c.next().Type())
+	}
+	if !slices.Contains(got, packet.TypePublish) {
+		t.Errorf("got %v, want the message too", got)
+	}
+}
+
+// TestMessagesBeforeAMistakeInTheSameReadCount: what a client has sent before the packet that ends its connection was taken.
+func TestMessagesBeforeAMistakeInTheSameReadCount(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		extra []byte
+		code  packet.ReasonCode
+	}{
+		{"Malformed", []byte{0xc1, 0}, packet.ReasonMalformedPacket},
+		{"ReceiveMaximum", (&packet.Publish{Topic: []byte("a"), QoS: 1, ID: 3}).Append(nil, packet.V5), packet.ReasonReceiveMaximumExceeded},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := start(t, func(o *localbroker.Options) { o.ReceiveMaximum = 2 })
+			kept := r.queue("cloud", localbroker.QueueSub{Filters: []string{"a"}})
+			c := r.lasting5("c")
+			r.mem.hold()
+			var all []byte
+			for id := range uint16(2) {
+				all = (&packet.Publish{Topic: []byte("a"), QoS: 1, ID: id + 1}).Append(all, packet.V5)
+			}
+			c.write(append(all, tc.extra...))
+			if p, ok := c.next().(*packet.Disconnect); !ok || p.Code != tc.code {
+				t.Errorf("got %+v, want the connection ended with %#x", p, tc.code)
+			}
+			r.mem.release()
+			kept.read(2)
+			kept.empty()
+		})
+	}
+}
