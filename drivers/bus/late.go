@@ -7,7 +7,7 @@ import (
 )
 
 // lateness learns how late a wait of a thread usually ends: the median, which on a small board is 50 to 100 us, as much as a character on a fast
-// line. Its zero value knows nothing yet. The zero value of its estimate stays where waits end on time.
+// line. The zero value knows nothing yet, and stays as it is where waits end on time.
 type lateness struct{ usual time.Duration }
 
 // The bounds of the estimate: how much one wait may change it, and the longest time that is made up for by looking at the clock.
