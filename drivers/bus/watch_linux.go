@@ -109,13 +109,18 @@ func (w *watch) leave() {
 	w.stop, w.done = nil, nil
 }
 
-// look ends the read under way if it has lasted long enough. One that has begun since the timer expired has set it anew.
+// look ends the read under way if it has lasted long enough, and else has the timer come again: a read that nothing ends would stop the bus for good.
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.until.IsZero() && !time.Now().Before(w.until) {
-		w.cut()
+	if w.until.IsZero() {
+		return
 	}
+	if left := time.Until(w.until); left > 0 {
+		w.arm(left)
+		return
+	}
+	w.cut()
 }
 
 // cut ends the read under way, or the next one as soon as it begins.

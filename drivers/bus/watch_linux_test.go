@@ -135,3 +135,24 @@ func TestCloseEndsTheWatch(t *testing.T) {
 		t.Error("the context is still looked after")
 	}
 }
+
+// A timer that expires before its time is set anew: else the read would last for ever.
+func TestTheWatchOutlivesAnEarlyTimer(t *testing.T) {
+	link, _ := pair(t)
+	w := link.watch
+	if err := w.begin(t.Context(), time.Now().Add(50*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.arm(0)
+	w.mu.Unlock()
+	if err := link.conn.SetReadDeadline(time.Now().Add(watchPatience)); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	var b [1]byte
+	if _, err := link.sock.read(b[:]); err == nil || time.Since(start) >= watchPatience {
+		t.Errorf("the read ended after %v: %v", time.Since(start), err)
+	}
+	w.end()
+}
