@@ -39,7 +39,7 @@ type Change struct {
 	Barrier bool
 }
 
-// Waiter is who waits for changes that were committed many at once.
+// Waiter is who waits for changes that were committed many at once. It is comparable.
 type Waiter interface {
 	// Committed is called with the numbers of changes, in the order in which they were settled: with nil when each is as safe as it was to be, with
 	// an error when none will be. It must not keep numbers.

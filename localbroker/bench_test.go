@@ -22,6 +22,7 @@ func (noStore) Commit(c *gateway.Change, done func(error)) {
 		done(nil)
 	}
 }
+
 func (s noStore) CommitAll(list []gateway.Change, w gateway.Waiter, first uint64) {
 	commitEach(s, list, w, first)
 }
