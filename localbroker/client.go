@@ -107,15 +107,14 @@ func (b *Broker) dropSession(cl *client, done func(error)) {
 	if w := b.takeWill(cl); w != nil {
 		b.publishWill(w)
 	}
-	b.bequeath(s)
-	b.routing.Lock()
-	b.removeSubscriptions(s)
+	shared := s.sharedFilters()
+	b.forgetSubscriptions(s) // and who had chosen it before has committed now: nothing comes to its queue any more
+	b.bequeath(s, shared)
 	b.mu.Lock()
 	cl.session = nil
 	b.sessions-- // before its client hears of it, and others take its place
 	b.mu.Unlock()
 	b.opts.Store.Commit(&gateway.Change{Ops: []gateway.Op{gateway.DropSession{Queue: s.queue}}}, done)
-	b.routing.Unlock()
 }
 
 // forgetSubscriptions takes a session that ends out of the tree.

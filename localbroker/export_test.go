@@ -49,3 +49,12 @@ func Loads(step time.Duration, sockets uint64, busy, idle int) (after [2]float64
 	after[1] = t.loads[7][0]
 	return after
 }
+
+// SubscriptionsWait reports whether somebody waits to change subscriptions, until those who pass messages on have done so.
+func (b *Broker) SubscriptionsWait() bool {
+	if b.routing.TryRLock() {
+		b.routing.RUnlock()
+		return false
+	}
+	return true
+}

@@ -80,7 +80,7 @@ func (r *route) resolve(from *session) *route {
 		}
 	}
 	for _, sh := range r.shares {
-		if t, ok := sh.elect(r.topic, nil); ok {
+		if t, ok := sh.elect(r.topic); ok {
 			one.sessions = append(one.sessions, t)
 		}
 	}

@@ -79,12 +79,10 @@ func (sh *share) find(s *session) int {
 }
 
 // elect returns the member that gets the next message: those who are connected by turns, and while nobody is, those by turns whose session
-// is kept. It is never except. It is false when nobody can have the message.
-func (sh *share) elect(topic string, except *session) (t target, ok bool) {
+// is kept. It is false when nobody can have the message.
+func (sh *share) elect(topic string) (t target, ok bool) {
 	return sh.electIf(topic, func(m *member, online bool) int {
 		switch {
-		case m.session == except:
-			return 0
 		case online:
 			return 2
 		case m.session.persistent() && m.sub.QoS > 0:
@@ -158,7 +156,7 @@ func (b *Broker) handOver(list []item) {
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	for _, it := range list {
-		t, ok := it.to.share.elect(it.msg.Topic, nil)
+		t, ok := it.to.share.elect(it.msg.Topic)
 		if !ok {
 			b.stats.dropped.Add(1)
 			continue
@@ -203,28 +201,26 @@ func takes(m *message) func(*member, bool) int {
 	}
 }
 
-// shareOf returns the shared subscription of a session by which it has got a message. The caller holds the routing lock.
-func (b *Broker) shareOf(s *session, topic string) *share {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sub := range s.subs {
-		if _, rest, shared := packet.SplitShare(sub.Filter); shared && packet.Match(rest, topic) {
-			return b.shares[sub.Filter]
+// shareOf returns the first of these shared subscriptions that brings messages on a topic. The caller holds the routing lock.
+func (b *Broker) shareOf(filters []string, topic string) *share {
+	for _, f := range filters {
+		if _, rest, _ := packet.SplitShare(f); packet.Match(rest, topic) {
+			return b.shares[f]
 		}
 	}
 	return nil
 }
 
-// shares reports whether the session has a shared subscription.
-func (s *session) shares() bool {
+// sharedFilters returns the shared subscriptions of the session, whole.
+func (s *session) sharedFilters() (filters []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range s.subs {
 		if _, _, shared := packet.SplitShare(sub.Filter); shared {
-			return true
+			filters = append(filters, sub.Filter)
 		}
 	}
-	return false
+	return filters
 }
 
 // heirloom is a delivery in a session's queue that came through a shared subscription.
@@ -237,8 +233,8 @@ type heirloom struct {
 }
 
 // eachShared calls fn with what a session's queue holds after a position and others may have, until fn says stop. The session has no connection,
-// so that nobody else reads its queue.
-func (b *Broker) eachShared(s *session, after uint64, fn func(heirloom) (more bool)) {
+// so that nobody else reads its queue; filters are those by which it got what is shared.
+func (b *Broker) eachShared(s *session, filters []string, after uint64, fn func(heirloom) (more bool)) {
 	buf := make([]gateway.Delivery, maxPull)
 	for {
 		n, err := b.opts.Store.Read(s.queue, after, buf)
@@ -256,7 +252,7 @@ func (b *Broker) eachShared(s *session, after uint64, fn func(heirloom) (more bo
 				continue
 			}
 			b.routing.RLock()
-			sh := b.shareOf(s, m.Topic)
+			sh := b.shareOf(filters, m.Topic)
 			b.routing.RUnlock()
 			if sh != nil && !fn(heirloom{d.Pos, d.QoS, d.Record, m, sh}) {
 				return
@@ -265,17 +261,17 @@ func (b *Broker) eachShared(s *session, after uint64, fn func(heirloom) (more bo
 	}
 }
 
-// bequeath gives what a persistent session that ends has not taken of its shared subscriptions to their other members. What may have been sent
-// with QoS 2 is left out (MQTT-4.8.2-5).
-func (b *Broker) bequeath(s *session) {
-	if !s.shares() {
+// bequeath gives what a persistent session that ends has not taken of its shared subscriptions to their other members. It has left these, so that
+// nothing more comes. What may have been sent with QoS 2 is left out (MQTT-4.8.2-5).
+func (b *Broker) bequeath(s *session, filters []string) {
+	if len(filters) == 0 {
 		return
 	}
 	s.mu.Lock()
 	sent, unsure := s.sent, s.crashDup
 	s.mu.Unlock()
 	var k sink
-	b.eachShared(s, 0, func(h heirloom) bool {
+	b.eachShared(s, filters, 0, func(h heirloom) bool {
 		maybe := h.pos <= sent
 		if !maybe && h.rec.Seq < b.firstSeq && unsure > 0 {
 			unsure--
@@ -286,7 +282,7 @@ func (b *Broker) bequeath(s *session) {
 		}
 		b.routing.RLock()
 		defer b.routing.RUnlock()
-		if t, ok := h.share.elect(h.msg.Topic, s); ok {
+		if t, ok := h.share.elect(h.msg.Topic); ok {
 			b.deliver(&k, t, b.newMessage(h.msg, h.rec.Time, false), h.again(), h.msg.Retain, nil)
 		}
 		return true
@@ -306,7 +302,8 @@ const maxPassOn = 4096
 // QoS 1, and only to persistent ones, so that it is committed for them before it is acknowledged here: a crash in between delivers it twice
 // and loses nothing.
 func (b *Broker) passOn(s *session) {
-	if !s.shares() {
+	filters := s.sharedFilters()
+	if len(filters) == 0 {
 		return
 	}
 	var k sink
@@ -318,7 +315,7 @@ func (b *Broker) passOn(s *session) {
 		}
 		return 0
 	}
-	b.eachShared(s, s.sent, func(h heirloom) bool {
+	b.eachShared(s, filters, s.sent, func(h heirloom) bool {
 		if h.msg.QoS != 1 {
 			return true
 		}

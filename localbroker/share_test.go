@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tidegate/tidegate/gateway"
 	"github.com/tidegate/tidegate/localbroker"
 	"github.com/tidegate/tidegate/localbroker/packet"
 )
@@ -49,6 +50,54 @@ func shareComeAndGo(t *testing.T, h host, expiry uint32) {
 			t.Errorf("message %s came %d times", payload, n)
 		}
 	}
+}
+
+// slowHost has a store in which a message for a queue can be under way for long.
+type slowHost struct {
+	memHost
+	entered chan struct{} // a message for a queue is on its way into it
+	let     chan struct{} // it may go on
+}
+
+type slowStore struct {
+	localbroker.Store
+	host *slowHost
+}
+
+func (h *slowHost) open(t testing.TB) localbroker.Store { return &slowStore{h.memHost.open(t), h} }
+
+func (s *slowStore) Commit(c *gateway.Change, done func(error)) {
+	if len(c.To) > 0 {
+		select {
+		case s.host.entered <- struct{}{}:
+			<-s.host.let
+		default:
+		}
+	}
+	s.Store.Commit(c, done)
+}
+
+// A message that has been given to a member is on its way to its queue while the member's session ends. It goes to another one.
+func TestSharedMessageOnItsWayToASessionThatEndsGoesToAnother(t *testing.T) {
+	h := &slowHost{entered: make(chan struct{}, 1), let: make(chan struct{})}
+	r := startOn(t, h)
+	member := r.persistent("member", false)
+	member.subscribe("$share/g/a", 1)
+	stays := r.clean("stays")
+	stays.subscribe("$share/g/a", 1)
+	p := r.clean("p")
+	p.publish("a", "x", 1, 1, false) // it is the first member's turn
+	<-h.entered
+	member.close()
+	again := r.dial()
+	again.connect(&packet.Connect{Version: packet.V311, ClientID: "member", CleanStart: true})
+	eventually(t, "the end of the session", r.broker.SubscriptionsWait)
+	close(h.let)
+	p.next()
+	if m := stays.nextPublish(); string(m.Payload) != "x" {
+		t.Errorf("got %s, want x", m.Payload)
+	}
+	again.next()
 }
 
 // publishUntil publishes numbered messages, then more until the members are gone, so that none waits in vain, and one for the end.
