@@ -16,7 +16,11 @@ func modbusSerial(t *testing.T) []string {
 	t.Helper()
 	needPeer(t, "node (nodejs.org, Debian: nodejs)", "node", "--version")
 	dir := filepath.Join("testdata", "peers", "modbus-serial")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil {
+	lock, err := os.Stat(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if installed, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil || installed.ModTime().Before(lock.ModTime()) {
 		needPeer(t, "npm, which installs modbus-serial (nodejs.org, Debian: npm; it asks the npm registry)",
 			"npm", "--prefix", dir, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	}

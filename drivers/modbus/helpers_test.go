@@ -22,7 +22,7 @@ func rtuBus(port string) bus.Options {
 }
 
 // hangs is how long the tests' devices may take to answer on a machine that is busy with other things.
-const hangs = 10 * time.Second
+const hangs = 30 * time.Second
 
 func newTestDriver(t testing.TB, o Options) *Driver {
 	t.Helper()
