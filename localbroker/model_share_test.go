@@ -265,6 +265,7 @@ func (s *sharing) leave(t *rapid.T, m *sharer) {
 func (s *sharing) expire(t *rapid.T, who *sharer) {
 	who.alive = false
 	for _, m := range s.order {
+		m.backTo(who, s.elected(m.group, m.qos, who))
 		if !m.at[who] || m.done {
 			continue
 		}
@@ -277,6 +278,13 @@ func (s *sharing) expire(t *rapid.T, who *sharer) {
 		m.may = m.may || m.old && min(m.qos, who.qos) == 2 || !who.subs[m.group] && who.stored // it has left the group, which nobody can tell any more
 	}
 	t.Logf("%s has no session any more", who)
+}
+
+// backTo notes that others may have what a crash may have brought back to one who gives it away.
+func (m *sharedMessage) backTo(who *sharer, to map[*sharer]bool) {
+	if m.again && m.before[who] {
+		maps.Copy(m.before, to)
+	}
 }
 
 // give adds those who may have a message that was another's.
@@ -294,6 +302,7 @@ func (s *sharing) passOn(who *sharer) {
 		return
 	}
 	for _, m := range s.order {
+		m.backTo(who, s.elected(m.group, m.qos, who))
 		if !m.at[who] || m.done || m.owner == who || m.qos != 1 || !who.subs[m.group] {
 			continue
 		}
