@@ -201,22 +201,11 @@ type place struct {
 // sweep deletes the chunks that begin in c's queue between its sweep and its acked position, and its refs to others, as far as all
 // their consumers are through with them. It leaves alone those that end later.
 func (a *applier) sweep(c *cursor) error {
-	from, to := key(c.id, c.sweep), key(c.id, c.acked)
-	own, err := a.places(`SELECT key, span, key, refs FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to)
+	own, others, next, more, err := a.batch(c.id, c.sweep, c.acked)
 	if err != nil {
 		return err
 	}
-	others, err := a.places(`SELECT key, span, chunk, NULL FROM ref WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to)
-	if err != nil {
-		return err
-	}
-	next := c.acked + 1
-	for _, list := range [][]place{own, others} {
-		if len(list) == a.sweeping {
-			next = min(next, keyPos(list[len(list)-1].key)+1)
-			c.more = true
-		}
-	}
+	c.more = c.more || more
 	for _, p := range own {
 		if keyPos(p.key)+uint64(p.span) > c.acked {
 			next = min(next, keyPos(p.key))
@@ -233,6 +222,25 @@ func (a *applier) sweep(c *cursor) error {
 	}
 	c.sweep = next
 	return nil
+}
+
+// batch returns the first chunks that begin in a part of a queue, and its first refs to others there, as many as one commit may delete of each.
+// next is behind what was looked through, more whether that is not all of the part.
+func (a *applier) batch(q gateway.QueueID, lo, hi uint64) (own, others []place, next uint64, more bool, err error) {
+	from, to := key(q, lo), key(q, hi)
+	if own, err = a.places(`SELECT key, span, key, refs FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to); err != nil {
+		return nil, nil, 0, false, err
+	}
+	if others, err = a.places(`SELECT key, span, chunk, NULL FROM ref WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to); err != nil {
+		return nil, nil, 0, false, err
+	}
+	next = hi + 1
+	for _, list := range [][]place{own, others} {
+		if len(list) == a.sweeping {
+			next, more = min(next, keyPos(list[len(list)-1].key)+1), true
+		}
+	}
+	return own, others, next, more, nil
 }
 
 func (a *applier) places(query string, from, to int64) ([]place, error) {

@@ -141,21 +141,11 @@ func (a *applier) sweepCut(q gateway.QueueID, whole, part span) error {
 		return err
 	}
 	for lo, more := max(begin, whole.lo), true; more && lo <= part.hi; {
-		from, to := key(q, lo), key(q, part.hi)
-		own, err := a.places(`SELECT key, span, key, refs FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to)
+		own, others, next, unseen, err := a.batch(q, lo, part.hi)
 		if err != nil {
 			return err
 		}
-		others, err := a.places(`SELECT key, span, chunk, NULL FROM ref WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?`, from, to)
-		if err != nil {
-			return err
-		}
-		more, lo = false, part.hi+1
-		for _, list := range [][]place{own, others} {
-			if len(list) == a.sweeping {
-				more, lo = true, min(lo, keyPos(list[len(list)-1].key)+1)
-			}
-		}
+		lo, more = next, unseen
 		if err := a.freeCut(own, others, whole.hi); err != nil {
 			return err
 		}
