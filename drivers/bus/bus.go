@@ -98,13 +98,13 @@ type Bus struct {
 	datagrams bool
 	dial      func(context.Context) (link, error)
 
-	turn chan struct{} // holds a token while a conversation takes place; guards what follows
-	link link          // nil while closed
-	last time.Time     // end of the last character on the line
-	hold time.Time     // until when a broadcast is being carried out
-	used time.Time     // end of the last conversation
-	late lateness      // of the waits for silence
-	idle *time.Timer   // closes an unused connection; nil while there is none
+	turn chan struct{}    // holds a token while a conversation takes place; guards what follows
+	link link             // nil while closed
+	last time.Time        // end of the last character on the line
+	hold time.Time        // until when a broadcast is being carried out
+	used time.Time        // end of the last conversation
+	late gateway.Lateness // of the waits for silence
+	idle *time.Timer      // closes an unused connection; nil while there is none
 	// proven is set by the first answer on an open link: it worked, so the first reopening need not wait.
 	proven  bool
 	sent    bool // the request of this conversation, at least in part

@@ -5,28 +5,6 @@ import (
 	"time"
 )
 
-func TestLatenessIsTheMedian(t *testing.T) {
-	var l lateness
-	for i := range 3000 {
-		l.note(time.Duration(50+i%21) * time.Microsecond) // 50 to 70 us
-	}
-	if got := l.usual; got < 55*time.Microsecond || got > 65*time.Microsecond {
-		t.Errorf("usually %v late, want about 60us", got)
-	}
-	for range 3000 {
-		l.note(time.Second)
-	}
-	if l.usual != mostLate {
-		t.Errorf("always very late: %v, want %v", l.usual, mostLate)
-	}
-	for range 3000 {
-		l.note(0)
-	}
-	if l.usual != 0 {
-		t.Errorf("always in time: %v", l.usual)
-	}
-}
-
 // A request never comes sooner than t3.5 after the answer before it, however late waits were until now.
 func TestLateWaitsLeaveTheSilence(t *testing.T) {
 	l := newFakeLink()
@@ -35,7 +13,9 @@ func TestLateWaitsLeaveTheSilence(t *testing.T) {
 	opts := Options{Port: "/dev/fake", Mode: Mode{Baud: 115200}}
 	b := fakeBus(t, opts, func() (link, error) { return l, nil })
 	for i := range 100 {
-		b.late.usual = mostLate
+		for range 100 { // as late as is made up for
+			b.late.Note(time.Second)
+		}
 		mustExchange(t, b, ask("request", "answer"), "answer")
 		if i > 0 {
 			if got := l.sentAt[i].Sub(received); got < opts.Mode.Silence() {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tidegate/tidegate/gateway"
 )
 
 // broadcastUnit is the unit id of a request to all (Modbus over Serial Line V1.02, section 2.2).
@@ -35,8 +37,8 @@ type Slave struct {
 	units map[byte]*Unit
 	opts  SlaveOptions
 	log   *slog.Logger
-	pacer *pacer   // belongs to Run
-	late  lateness // of the waits of Run
+	pacer *pacer           // belongs to Run
+	late  gateway.Lateness // of the waits of Run
 
 	mu       sync.Mutex
 	stats    LineStats
