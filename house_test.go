@@ -55,7 +55,8 @@ func house() []room {
 		{"gateway", nil, whyVocabulary},
 		{"gateway/payload", []string{"gateway"}, whyVocabulary},
 
-		{"gateway/engine", vocabulary(), whySiblings},
+		{"gateway/ktimer", nil, "a timer knows nothing of who waits for it"},
+		{"gateway/engine", vocabulary("gateway/ktimer"), whySiblings},
 		{"gateway/config", vocabulary(), whySiblings},
 		{"gateway/auth", vocabulary(), whySiblings},
 		{"gateway/api", vocabulary(), whySiblings},
@@ -69,7 +70,7 @@ func house() []room {
 		{"localbroker/packet", vocabulary(), whyBroker},
 		{"localbroker/client", vocabulary("localbroker/packet", "gateway/websocket"), whyClient},
 		{"drivers", vocabulary("drivers/bus", "drivers/modbus", "drivers/sim"), whyDrivers},
-		{"drivers/bus", vocabulary("drivers/bus/trace"), whyDrivers},
+		{"drivers/bus", vocabulary("drivers/bus/trace", "gateway/ktimer"), whyDrivers},
 		{"drivers/bus/trace", nil, "a trace is a file format: it knows nobody, so that whoever has a file can read it"},
 		{"drivers/bus/bustest", vocabulary("drivers/bus", "drivers/bus/trace"), "it helps the tests of whoever talks on a bus, and plays traces back"},
 		{"drivers/modbus", vocabulary("drivers/bus"), whyDrivers},

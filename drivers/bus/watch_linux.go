@@ -3,27 +3,20 @@ package bus
 import (
 	"context"
 	"net"
-	"os"
 	"sync"
-	"syscall"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/tidegate/tidegate/gateway/ktimer"
 )
 
-// watch ends the reads of a connection that last too long or whose context ends. It has a timer of the kernel (timerfd_create(2)): a deadline of Go's
+// watch ends the reads of a connection that last too long or whose context ends. It has a timer of the kernel: a deadline of Go's
 // own is a timer of the runtime, and in a process that has little to do each of these wakes two more threads about once in a timeout.
 type watch struct {
 	conn  net.Conn
-	timer *os.File
-	raw   syscall.RawConn
-	take  func(fd uintptr) bool // expired
-	set   func(fd uintptr)      // setTime
-	ended chan struct{}         // closed when run has returned
+	timer *ktimer.Timer // set by who holds mu
+	ended chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
-	spec  unix.ItimerSpec // for setTime
 	until time.Time       // when the read under way ends; zero: there is none
 	past  bool            // the connection's own deadline has passed: it was made to
 	done  <-chan struct{} // of the context that is looked after; nil: none
@@ -33,16 +26,11 @@ type watch struct {
 
 // newWatch returns nil when the kernel gives no timer.
 func newWatch(conn net.Conn) *watch {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	timer, err := ktimer.New()
 	if err != nil {
 		return nil
 	}
-	w := &watch{conn: conn, timer: os.NewFile(uintptr(fd), "timer"), ended: make(chan struct{})}
-	w.take, w.set = w.expired, w.setTime
-	if w.raw, err = w.timer.SyscallConn(); err != nil {
-		_ = w.timer.Close()
-		return nil
-	}
+	w := &watch{conn: conn, timer: timer, ended: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -50,7 +38,7 @@ func newWatch(conn net.Conn) *watch {
 // run lasts until close.
 func (w *watch) run() {
 	defer close(w.ended)
-	for w.raw.Read(w.take) == nil {
+	for w.timer.Wait() == nil {
 		w.look()
 	}
 }
@@ -70,7 +58,7 @@ func (w *watch) begin(ctx context.Context, deadline time.Time) error {
 		return err
 	}
 	w.until = deadline
-	w.arm(time.Until(deadline))
+	w.timer.Set(time.Until(deadline))
 	return nil
 }
 
@@ -117,7 +105,7 @@ func (w *watch) look() {
 		return
 	}
 	if left := time.Until(w.until); left > 0 {
-		w.arm(left)
+		w.timer.Set(left)
 		return
 	}
 	w.cut()
@@ -127,20 +115,6 @@ func (w *watch) look() {
 func (w *watch) cut() {
 	w.past = true
 	_ = w.conn.SetReadDeadline(past) // fails when the connection is closed: then there is no read
-}
-
-func (w *watch) arm(d time.Duration) {
-	w.spec.Value = unix.NsecToTimespec(int64(max(d, time.Nanosecond))) // 0 would stop it
-	_ = w.raw.Control(w.set)                                           // fails when the timer is closed
-}
-
-func (w *watch) setTime(fd uintptr) { _ = unix.TimerfdSettime(int(fd), 0, &w.spec, nil) }
-
-// expired says false, which means to its caller: wait for that. The runtime is not told of a system call that cannot last.
-func (w *watch) expired(fd uintptr) bool {
-	var times [8]byte
-	_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&times)), uintptr(len(times)))
-	return errno != unix.EAGAIN
 }
 
 // close gives the timer back and waits for run. There is no read by then.

@@ -144,7 +144,7 @@ func TestTheWatchOutlivesAnEarlyTimer(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.mu.Lock()
-	w.arm(0)
+	w.timer.Set(0)
 	w.mu.Unlock()
 	if err := link.conn.SetReadDeadline(time.Now().Add(watchPatience)); err != nil {
 		t.Fatal(err)
