@@ -32,6 +32,12 @@ func claim(path string) (*os.File, error) {
 	return node, nil
 }
 
+// release gives up what claim got. Closing alone is not enough: a program that this process is just starting has the descriptor too until
+// it is executed, and with it the lock.
+func release(node *os.File) error {
+	return errors.Join(unix.Flock(int(node.Fd()), unix.LOCK_UN), node.Close())
+}
+
 func openNode(path string) (int, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

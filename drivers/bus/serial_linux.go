@@ -51,13 +51,13 @@ func (o *serialOpener) openLink() (*serialLink, error) {
 	}
 	if o.rs485.Mode == RS485Kernel {
 		if err := switchByKernel(node, o.rs485); err != nil {
-			_ = node.Close()
+			_ = release(node)
 			return nil, err
 		}
 	}
 	port, err := o.openPort()
 	if err != nil {
-		_ = node.Close()
+		_ = release(node)
 		return nil, err
 	}
 	l := &serialLink{port: port, node: node, mode: o.mode, freed: o.reserve.fill}
@@ -219,7 +219,7 @@ func (l *serialLink) close() error {
 		l.transmitter.close()
 	}
 	_ = port.ResetOutputBuffer() // closing a real UART waits for what is unsent, up to 30 s
-	err := errors.Join(port.Close(), node.Close())
+	err := errors.Join(port.Close(), release(node))
 	if l.freed != nil {
 		l.freed()
 	}

@@ -186,6 +186,35 @@ func TestSerialPortHasOneOwner(t *testing.T) {
 	mustExchange(t, second, ask("ping", "pong!"), "pong!")
 }
 
+// TestReleasedWhileAProgramIsStarted lets another descriptor refer to the same open node, as in a program between fork and exec, which has
+// all descriptors of its parent.
+func TestReleasedWhileAProgramIsStarted(t *testing.T) {
+	p := bustest.NewPTY(t)
+	node, err := claim(p.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := unix.Dup(int(node.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Close(child); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := release(node); err != nil {
+		t.Fatal(err)
+	}
+	next, err := claim(p.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(next); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSpeedError(t *testing.T) {
 	for _, tc := range []struct {
 		want, got int
