@@ -32,7 +32,7 @@ const plc = `
 name = "plant"
 transport = "tcp"
 endpoint = "DEVICE"
-timeout = "200ms"
+timeout = "2s"
 
 [[device]]
 name = "boiler"
@@ -155,7 +155,9 @@ func startPLCOver(t *testing.T, over *tls.Config, change ...string) *plcSite {
 	}
 	run(t, s.app)
 	s.subscribe()
-	s.eventually("the first reading", func() bool { return s.ask("03 000a 0001") == "03 02 08 66" })
+	for ask, want := range map[string]string{"04 0000 0001": "04 02 09 00", "03 000a 0002": "03 04 08 66 00 07", "03 000c 0001": "03 02 02 01"} {
+		s.eventually("the first reading of each table", func() bool { return s.ask(ask) == want })
+	}
 	return s
 }
 
