@@ -87,16 +87,16 @@ func TestAStepWithoutARightClockMakesStoredSightingsVoid(t *testing.T) {
 		c.take(&w, "first", up)
 		c.takeUnset(&w, up)
 		c.lookNow()
-		c.reopen() // it is stored
-		c.elapse(time.Minute)
+		c.take(&w, "with the sighting", up)
+		c.elapse(2 * time.Second)
 		w.unsync.Store(true)
-		w.set(w.now().Add(30 * 24 * time.Hour))
+		w.set(w.now().Add(8 * time.Hour)) // by more than an age the old one would be forgotten anyway
 		c.elapse(2 * time.Minute)
 		c.reopen()
 		w.unsync.Store(false)
 		c.elapse(9 * time.Hour)
-		c.want(c.read(up, 0), "first", "unset")
+		c.want(c.read(up, 0), "first", "unset", "with the sighting")
 		c.elapse(2 * time.Hour)
-		c.want(c.read(up, 0), "gap 1-2: 2 age")
+		c.want(c.read(up, 0), "gap 1-3: 3 age")
 	})
 }
