@@ -74,8 +74,8 @@ func (a *applier) apply(g *group) error {
 			return err
 		}
 	}
-	if g.seen != "" {
-		if err := a.putMeta(metaSeen, g.seen); err != nil {
+	if g.seen != nil {
+		if err := a.putMeta(metaSeen, *g.seen); err != nil {
 			return err
 		}
 	}

@@ -61,12 +61,7 @@ func (s *Store) watchClock(now monotonic, wall time.Time) {
 	s.log.Warn("the clock was set: the age of records taken before counts from now on", "by", by, "seq", s.seq)
 	s.restartOrphans()
 	exempt := s.seq
-	s.append(&entry{work: func(a *applier) error {
-		if err := a.putMeta(metaExempt, exempt); err != nil {
-			return err
-		}
-		return a.putMeta(metaSeen, "")
-	}})
+	s.append(&entry{work: func(a *applier) error { return a.putMeta(metaExempt, exempt) }})
 }
 
 // clockSynced reports whether the wall clock is known to be right.

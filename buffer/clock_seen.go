@@ -33,9 +33,10 @@ func (c *clock) seenAt(seq uint64) (time.Time, bool) {
 // unsight notes that there may be records whose age no sighting gives.
 func (c *clock) unsight() { c.unsighted = true }
 
-// blind forgets the sightings: the clock was not right after all, or is not now.
+// blind forgets the sightings: the clock was not right after all, or is not now. The disk forgets them by the same way on which it learns new
+// ones, or it could forget a new one in place of the old.
 func (c *clock) blind() {
-	c.seen = nil
+	c.seen, c.seenTold = nil, false
 	c.unsight()
 }
 
@@ -85,6 +86,15 @@ func (s *Store) longestAge() (longest time.Duration) {
 	return longest
 }
 
+// tellSeen returns the sightings to store with a commit that is made, nil when the disk has them.
+func (c *clock) tellSeen() *string {
+	if c.seenTold {
+		return nil
+	}
+	text := c.seenText()
+	return &text
+}
+
 // seenText is the stored form of the sightings.
 func (c *clock) seenText() string {
 	var text strings.Builder
@@ -104,6 +114,5 @@ func (c *clock) loadSeen(text string) error {
 		}
 		c.seen = append(c.seen, sighting{seq, time.Unix(0, at)})
 	}
-	c.seenTold = true
 	return nil
 }

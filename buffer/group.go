@@ -9,7 +9,7 @@ type group struct {
 	base    uint64               // the number that was next when mark was chosen
 	clean   uint64               // 1: the gateway stops in order
 	wear    func(*applier) error // stores what the disk has taken so far; nil: not now
-	seen    string               // sightings to store; "": not now
+	seen    *string              // sightings to store; nil: the disk has them
 }
 
 // groupEntry is an entry and its part of live.
@@ -72,9 +72,7 @@ func (s *Store) take(g *group, limit int) {
 	}
 	if !g.empty() {
 		g.wear = s.tellWear(g.mark != 0)
-		if !s.clock.seenTold {
-			g.seen = s.clock.seenText()
-		}
+		g.seen = s.clock.tellSeen()
 	}
 }
 
@@ -121,8 +119,8 @@ func (s *Store) settle(g *group) {
 		s.call(e.waiter, nil)
 		e.waiter, e.ops, e.work = waiter{}, nil, nil
 	}
-	if g.seen != "" {
-		s.clock.seenTold = g.seen == s.clock.seenText()
+	if g.seen != nil {
+		s.clock.seenTold = *g.seen == s.clock.seenText()
 	}
 	if g.mark != 0 {
 		s.mark, s.reserving = g.mark, false

@@ -49,6 +49,7 @@ func (s *Store) takeToStop(g *group) (last bool) {
 		return false
 	}
 	g.mark, g.base, g.clean, g.wear = s.seq, s.seq, 1, s.tellWear(true)
+	g.seen = s.clock.tellSeen() // also when nothing else was pending
 	return true
 }
 

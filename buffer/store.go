@@ -103,7 +103,7 @@ func newStore(o Options) *Store {
 		opts: o, log: o.Logger, start: o.Now(), block: seqBlock,
 		kick: make(chan struct{}, 1), bell: make(chan struct{}, 1), closed: make(chan struct{}), hurt: make(chan struct{}),
 		names: map[string]*queue{}, queues: make([]*queue, 1), kept: map[string]*entry{},
-		clock: clock{unsighted: true}, nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
+		clock: clock{unsighted: true, seenTold: true}, nextDue: never, ackDue: never, epochs: map[string]uint64{}, started: map[uint64]bool{},
 	}
 }
 
