@@ -250,7 +250,7 @@ func TestUnplug(t *testing.T) {
 }
 
 // within repeats until done or until it hangs; the polls that it repeats take their time.
-func within(t *testing.T, what string, done func() bool) {
+func within(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -315,7 +315,7 @@ func TestJointLimits(t *testing.T) {
 
 // Real devices take 100 coils and 100 registers at once, and one beyond the end is refused alone. A relay in between counts.
 func TestJointWritesWithPeers(t *testing.T) {
-	for name, command := range map[string]func(*testing.T) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
+	for name, command := range map[string]func(testing.TB) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd, port := command(t), freePort(t)

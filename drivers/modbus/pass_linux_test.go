@@ -302,7 +302,7 @@ func TestPassOnABusWithoutDevices(t *testing.T) {
 
 // Real slaves are asked with functions that the gateway does not use.
 func TestPassToPeers(t *testing.T) {
-	for name, command := range map[string]func(*testing.T) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
+	for name, command := range map[string]func(testing.TB) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := command(t)
