@@ -118,12 +118,18 @@ func TestJointWrites(t *testing.T) {
 			{W: "06 0007 0007", R: "06 0007 0007"},
 			{W: "03 0007 0001", R: "03 02 0007"},
 		}, "3 7"},
+		step{"56", append(uints(9), on), []bustest.IO{ // register 7 and coil 8
+			{W: "06 0007 0009", R: "06 0007 0009"},
+			{W: "03 0007 0001", R: "03 02 0009"},
+			{W: "05 0008 ff00", R: "05 0008 ff00"},
+			{W: "01 0008 0001", R: "01 01 01"},
+		}, "9 true"},
 		step{"678", []gateway.Value{on, off, on}, []bustest.IO{
 			{W: "0f 0008 0003 01 05", R: "0f 0008 0003"},
 			{W: "01 0008 0003", R: "01 01 05"},
 		}, "true false true"},
 	)
-	if s := d.Stats(); s.Writes != 16 {
+	if s := d.Stats(); s.Writes != 18 {
 		t.Errorf("%d writes are counted, want one for each value", s.Writes)
 	}
 }
@@ -155,21 +161,32 @@ func TestJointWriteRefused(t *testing.T) {
 			}, "true true"},
 		}},
 		{"Quantity", []step{
-			{"012", uints(1, 2, 3), []bustest.IO{
-				{W: "10 0000 0003 06 0001 0002 0003", R: "90 03"},
+			{"0123", uints(1, 2, 3, 4), []bustest.IO{
+				{W: "10 0000 0005 0a 0001 0002 0003 0000 0004", R: "90 03"},
 				{W: "06 0000 0001", R: "06 0000 0001"},
 				{W: "03 0000 0001", R: "03 02 0001"},
 				{W: "06 0001 0002", R: "06 0001 0002"},
 				{W: "03 0001 0001", R: "03 02 0002"},
 				{W: "06 0002 0003", R: "06 0002 0003"},
 				{W: "03 0002 0001", R: "03 02 0003"},
-			}, "1 2 3"},
-			{"01", uints(4, 5), []bustest.IO{ // 3/2 is one at once
-				{W: "06 0000 0004", R: "06 0000 0004"},
-				{W: "03 0000 0001", R: "03 02 0004"},
-				{W: "06 0001 0005", R: "06 0001 0005"},
-				{W: "03 0001 0001", R: "03 02 0005"},
-			}, "4 5"},
+				{W: "10 0003 0002 04 0000 0004", R: "10 0003 0002"},
+				{W: "03 0003 0002", R: "03 04 0000 0004"},
+			}, "1 2 3 4"},
+			{"012", uints(5, 6, 7), []bustest.IO{ // half of the five, two at once
+				{W: "10 0000 0002 04 0005 0006", R: "90 02"}, // is refused too
+				{W: "06 0000 0005", R: "06 0000 0005"},
+				{W: "03 0000 0001", R: "03 02 0005"},
+				{W: "06 0001 0006", R: "06 0001 0006"},
+				{W: "03 0001 0001", R: "03 02 0006"},
+				{W: "06 0002 0007", R: "06 0002 0007"},
+				{W: "03 0002 0001", R: "03 02 0007"},
+			}, "5 6 7"},
+			{"01", uints(8, 9), []bustest.IO{
+				{W: "06 0000 0008", R: "06 0000 0008"},
+				{W: "03 0000 0001", R: "03 02 0008"},
+				{W: "06 0001 0009", R: "06 0001 0009"},
+				{W: "03 0001 0001", R: "03 02 0009"},
+			}, "8 9"},
 		}},
 		{"OneValue", []step{
 			{"012", uints(1, 2, 3), []bustest.IO{
@@ -182,6 +199,14 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "10 0000 0002 04 0004 0005", R: "10 0000 0002"},
 				{W: "03 0000 0002", R: "03 04 0004 0005"},
 			}, "4 5"},
+			{"12", uints(8, 9), []bustest.IO{ // and the rest of what was refused is over with it
+				{W: "10 0001 0002 04 0008 0009", R: "10 0001 0002"},
+				{W: "03 0001 0002", R: "03 04 0008 0009"},
+			}, "8 9"},
+			{"23", uints(6, 7), []bustest.IO{
+				{W: "10 0002 0003 06 0006 0000 0007", R: "10 0002 0003"},
+				{W: "03 0002 0003", R: "03 06 0006 0000 0007"},
+			}, "6 7"},
 		}},
 		{"Failure", []step{
 			{"0123", uints(1, 2, 3, 4), []bustest.IO{{W: "10 0000 0005 0a 0001 0002 0003 0000 0004", R: "90 04"}}, `error: write 5 registers from holding:0 (40001) of unit 17 of device "d", which are 4 points: device answered exception 4 (server device failure) to function 16 (the device may have taken some of the values)`},
@@ -210,6 +235,43 @@ func TestJointWriteRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { playJoint(t, Device{}, Options{}, tc.steps...) })
 	}
+}
+
+// What was refused together and is not carried on with, as when its command has expired, does not hold up other points.
+func TestJointWriteRefusedAndLeft(t *testing.T) {
+	points := jointPoints()[:4]
+	d := newTestDriver(t, Options{
+		Devices: []Device{{Name: "d", Unit: 17, Points: points}},
+		Bus: rtuBus(bustest.PlayLine(t, speakRTU(t, []bustest.IO{
+			{W: "10 0000 0003 06 0001 0002 0003", R: "90 03"},
+			{W: "06 0000 0001", R: "06 0000 0001"},
+			{W: "03 0000 0001", R: "03 02 0001"},
+			{W: "10 0002 0003 06 0004 0000 0005", R: "10 0002 0003"},
+			{W: "03 0002 0003", R: "03 06 0004 0000 0005"},
+		}))),
+	})
+	if back, err := d.WriteBlock(t.Context(), 0, []int{0, 1, 2}, uints(1, 2, 3)); err != nil || len(back) != 1 {
+		t.Errorf("got %v, %v, want the first value", back, err)
+	}
+	if got := writeBlocks(t, d, []int{2, 3}, uints(4, 5)); got != "4 5" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What cannot be written is not sent, be it the first one or behind others.
+func TestJointWriteOfWhatCannotBe(t *testing.T) {
+	points := holding(0, 1, 2)
+	for i := range points[1:] {
+		points[1+i].Address.Table, points[1+i].Writable = Input, false
+	}
+	const refused = `error: write input:1 (30002) of device "d": only coils and holding registers can be written`
+	playJoint(t, Device{Points: points}, Options{},
+		step{"01", uints(1, 2), []bustest.IO{
+			{W: "06 0000 0001", R: "06 0000 0001"},
+			{W: "03 0000 0001", R: "03 02 0001"},
+		}, "1 " + refused},
+		step{"12", uints(1, 2), nil, refused},
+	)
 }
 
 // A device that leaves the function for several without an answer is sent one value after the other from then on, unless it has answered before.
