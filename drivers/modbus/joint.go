@@ -74,6 +74,9 @@ func (d *Driver) joint(dev *device, points []int) (n int) {
 
 // mostWritten returns how many registers or coils a device is sent at once.
 func (d *Driver) mostWritten(dev *device, t Table) int {
+	if learnt, ok := d.client.most[writeOf(dev, t)]; ok {
+		return learnt // half of what was allowed, at most
+	}
 	most := maxWritten
 	switch {
 	case t.bits():
@@ -81,11 +84,7 @@ func (d *Driver) mostWritten(dev *device, t Table) int {
 	case d.readsBack(dev):
 		most = maxReadWritten
 	}
-	most = min(most, d.limits.of(t).count)
-	if learnt, ok := d.client.most[writeOf(dev, t)]; ok {
-		most = min(most, learnt)
-	}
-	return most
+	return min(most, d.limits.of(t).count)
 }
 
 // writeOf is the function for several registers or coils of a device.

@@ -159,6 +159,21 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "0f 0008 0002 01 03", R: "0f 0008 0002"},
 				{W: "01 0008 0002", R: "01 01 03"},
 			}, "true true"},
+			{"67", []gateway.Value{on, on}, []bustest.IO{
+				{W: "0f 0008 0002 01 03", R: "8f 04"},
+			}, `error: write 2 bits from coil:8 (00009) of unit 17 of device "d", which are 2 points: device answered exception 4 (server device failure) to function 15 (the device may have taken some of the values)`},
+			{"67", []gateway.Value{on, on}, []bustest.IO{ // of both functions it is known what the device takes
+				{W: "05 0008 ff00", R: "05 0008 ff00"},
+				{W: "01 0008 0001", R: "01 01 01"},
+				{W: "05 0009 ff00", R: "05 0009 ff00"},
+				{W: "01 0009 0001", R: "01 01 01"},
+			}, "true true"},
+			{"01", uints(5, 6), []bustest.IO{
+				{W: "06 0000 0005", R: "06 0000 0005"},
+				{W: "03 0000 0001", R: "03 02 0005"},
+				{W: "06 0001 0006", R: "06 0001 0006"},
+				{W: "03 0001 0001", R: "03 02 0006"},
+			}, "5 6"},
 		}},
 		{"Quantity", []step{
 			{"0123", uints(1, 2, 3, 4), []bustest.IO{
