@@ -155,7 +155,7 @@ func TestLateAnswerRightAfterTheRetry(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, kind, 1)
 			for range 3 {
-				s.unit.Inject(sim.Late(patience+patience/20), 2)
+				s.unit.Inject(sim.Late(patience*5/4), 2)
 				s.recovers()
 			}
 		})

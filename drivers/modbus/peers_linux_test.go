@@ -6,10 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,19 +56,19 @@ func start(t testing.TB, name string, args ...string) {
 	})
 }
 
-// freePort returns a TCP port for a peer that cannot choose one itself.
+// freePort returns a TCP port for a peer that cannot choose one itself. It is none of those that the system gives to whoever asks for any, which
+// another test may do before the peer listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(10000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no free port was found")
+	return ""
 }
 
 // ptyPair makes two serial ports that are connected to each other.
