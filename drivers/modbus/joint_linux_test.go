@@ -239,6 +239,16 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "03 0000 0002", R: "03 04 0001 0002"},
 			}, "1 2"},
 		}},
+		{"Values", []step{
+			{"012", uints(1, 70000, 3), nil, "error: write 3 registers from holding:0 (40001) of unit 17 for 3 points: value 70000 is outside the range of the register: 0 to 65535"},
+			{"67", []gateway.Value{on, gateway.Uint(7)}, nil, "error: write 2 bits from coil:8 (00009) of unit 17 for 2 points: value 7 is neither true nor false, and the point is a coil"},
+		}},
+		{"ReadingBackFails", []step{
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0003 06 0001 0002 0003", R: "10 0000 0003"},
+				{W: "03 0000 0003", R: "83 04"},
+			}, `error: read 3 registers from holding:0 (40001) of unit 17 of device "d" back after it took the values: device answered exception 4 (server device failure) to function 3`},
+		}},
 		{"ReadingBack", []step{
 			{"012", uints(1, 2, 3), []bustest.IO{
 				{W: "10 0000 0003 06 0001 0002 0003", R: "10 0000 0003"},

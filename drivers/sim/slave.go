@@ -22,7 +22,7 @@ type SlaveOptions struct {
 	// Ask leads to devices that are not simulated, and answer in place of the units. It is given each whole frame, from the unit to the CRC, after the silence
 	// behind it, and returns the frame that answers it, empty for none, whose first character then starts. The line waits meanwhile; nil for no such devices.
 	Ask func(frame []byte) (answer []byte)
-	Log        *slog.Logger  // nil: none
+	Log *slog.Logger // nil: none
 }
 
 // LineStats counts what happened on a line since its [Slave] was made.
