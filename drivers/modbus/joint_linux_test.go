@@ -3,6 +3,7 @@ package modbus
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,9 @@ func writeBlocks(t *testing.T, d *Driver, points []int, values []gateway.Value) 
 	t.Helper()
 	var done []string
 	for at := 0; at < len(points); {
-		back, err := d.WriteBlock(t.Context(), 0, points[at:], values[at:])
+		these := slices.Clone(points[at:])
+		back, err := d.WriteBlock(t.Context(), 0, these, values[at:])
+		clear(these) // it is the caller's
 		for _, r := range back {
 			if r.Time.IsZero() {
 				t.Errorf("reading %+v has no time", r)
@@ -174,6 +177,18 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "06 0001 0006", R: "06 0001 0006"},
 				{W: "03 0001 0001", R: "03 02 0006"},
 			}, "5 6"},
+		}},
+		{"FunctionAndValue", []step{
+			{"01", uints(1, 2), []bustest.IO{
+				{W: "10 0000 0002 04 0001 0002", R: "90 01"},
+				{W: "06 0000 0001", R: "86 03"},
+			}, `error: write 1 to holding:0 (40001) of device "d": device answered exception 3 (illegal data value: the device does not accept it) to function 6`},
+			{"01", uints(3, 4), []bustest.IO{ // the function is known to be lacking
+				{W: "06 0000 0003", R: "06 0000 0003"},
+				{W: "03 0000 0001", R: "03 02 0003"},
+				{W: "06 0001 0004", R: "06 0001 0004"},
+				{W: "03 0001 0001", R: "03 02 0004"},
+			}, "3 4"},
 		}},
 		{"Quantity", []step{
 			{"0123", uints(1, 2, 3, 4), []bustest.IO{
@@ -341,6 +356,20 @@ func TestJointWriteVerified(t *testing.T) {
 			{W: "03 0000 0002", R: "03 04 0001 0007"},
 		}, `1 error: verify holding:1 (40002) of device "d": device took the value 2 and now has 7: it may bound or round what it takes, or refuse writes without saying so`},
 	)
+}
+
+// Eight coils are one byte.
+func TestJointWriteOfAByteOfCoils(t *testing.T) {
+	var points []Point
+	for i := range uint16(8) {
+		points = append(points, Point{Point: gateway.Point{Name: fmt.Sprint(i), Writable: true}, Address: Address{Coil, i}, Type: Bool})
+	}
+	on, off := gateway.Bool(true), gateway.Bool(false)
+	playJoint(t, Device{Points: points}, Options{}, step{
+		"01234567", []gateway.Value{on, off, off, on, off, off, off, on},
+		[]bustest.IO{{W: "0f 0000 0008 01 89", R: "0f 0000 0008"}, {W: "01 0000 0008", R: "01 01 89"}},
+		"true false false true false false false true",
+	})
 }
 
 // Function 23 writes and reads a block in one request, of what it takes; without it there are two.
