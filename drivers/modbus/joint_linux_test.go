@@ -366,7 +366,8 @@ func TestJointWriteOfAByteOfCoils(t *testing.T) {
 	}
 	on, off := gateway.Bool(true), gateway.Bool(false)
 	playJoint(t, Device{Points: points}, Options{}, step{
-		"01234567", []gateway.Value{on, off, off, on, off, off, off, on},
+		"01234567",
+		[]gateway.Value{on, off, off, on, off, off, off, on},
 		[]bustest.IO{{W: "0f 0000 0008 01 89", R: "0f 0000 0008"}, {W: "01 0000 0008", R: "01 01 89"}},
 		"true false false true false false false true",
 	})
