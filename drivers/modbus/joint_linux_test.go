@@ -387,6 +387,25 @@ func TestJointReadWrite(t *testing.T) {
 	)
 }
 
+// A text that is longer than function 23 takes is written and read back in two requests.
+func TestReadWriteOfALongText(t *testing.T) {
+	for _, tc := range []struct {
+		length int
+		ops    []bustest.IO
+	}{
+		{121, []bustest.IO{{W: "17 0000 0079 0000 0079 f2" + strings.Repeat(" 4141", 121), R: "17 f2" + strings.Repeat(" 4141", 121)}}},
+		{122, []bustest.IO{
+			{W: "10 0000 007a f4" + strings.Repeat(" 4141", 122), R: "10 0000 007a"},
+			{W: "03 0000 007a", R: "03 f4" + strings.Repeat(" 4141", 122)},
+		}},
+	} {
+		points := holding(0)
+		points[0].Type, points[0].Length = String, tc.length
+		text := strings.Repeat("AA", tc.length)
+		playJoint(t, Device{ReadWrite: true, Points: points}, Options{}, step{"0", []gateway.Value{gateway.String(text)}, tc.ops, text})
+	}
+}
+
 // The last addresses of a table are written like others, and the limits are those of the functions and of the bus.
 func TestJointLimits(t *testing.T) {
 	for _, tc := range []struct {
