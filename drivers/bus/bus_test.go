@@ -239,6 +239,31 @@ func TestGapAndConnectDelay(t *testing.T) {
 	}
 }
 
+// lateLink is a link whose first read returns long after it has begun, as on a machine that is busy with other things.
+type lateLink struct {
+	*fakeLink
+	stall time.Duration
+}
+
+func (l *lateLink) read(ctx context.Context, p []byte, deadline time.Time) (int, error) {
+	n, err := l.fakeLink.read(ctx, p, deadline)
+	stall := l.stall
+	l.stall = 0
+	return n, errors.Join(err, pause(ctx, stall))
+}
+
+// Stale characters that are seen late are no babble: the line was silent all the while.
+func TestStaleInputSeenLateIsNoBabble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newFakeLink()
+		l.in <- []byte("stale")
+		l.answer = func([]byte) { l.in <- []byte("yes") }
+		c := ask("1", "yes")
+		b := fakeBus(t, serialOptions, func() (link, error) { return &lateLink{l, c.Timeout + time.Second}, nil })
+		mustExchange(t, b, c, "yes")
+	})
+}
+
 func TestBabblingLineIsNotWaitedForForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFakeLink()

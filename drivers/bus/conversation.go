@@ -83,7 +83,7 @@ func (b *Bus) quiet(ctx context.Context, c Conversation) error {
 		return b.link.pause(ctx, time.Until(later(b.last.Add(silence), notBefore)))
 	}
 	limit := later(time.Now(), notBefore).Add(silence + max(c.Timeout, settle))
-	for {
+	for over := false; ; over = b.last.After(limit) {
 		n, err := b.listen(ctx, later(b.last.Add(silence), notBefore))
 		if errors.Is(err, errTimeout) {
 			return nil
@@ -91,7 +91,8 @@ func (b *Bus) quiet(ctx context.Context, c Conversation) error {
 		if err != nil {
 			return b.lost("listen on", err)
 		}
-		if b.last = time.Now(); b.last.After(limit) {
+		b.last = time.Now()
+		if over { // and not what was seen after the limit for the first time: that may be stale, and this thread late
 			return &ReplyError{Timeout: c.Timeout, Received: shown(b.buf[:n]), Busy: true}
 		}
 	}

@@ -26,37 +26,60 @@ func benchUnit() map[byte]*sim.Unit {
 	return map[byte]*sim.Unit{1: sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 125}}})}
 }
 
-// benchLine reports which part of the wire's limit polls of these slaves in turn reach.
-func benchLine(b *testing.B, baud, n, slaves int) {
+// benchLine reports which part of the wire's limit polls of these slaves in turn reach. They are simulated and answer at once, unless real ones are given: how
+// long those think is a part of the limit.
+func benchLine(b *testing.B, baud, n, slaves int, real *realSlaves) {
 	units := map[byte]*sim.Unit{}
+	opts := sim.SlaveOptions{Line: sim.Line{Baud: baud, Parity: sim.EvenParity}}
+	if real != nil {
+		opts.Ask = real.ask
+	}
 	mode := bus.Mode{Baud: baud, Parity: bus.ParityEven}
 	var o Options
 	for id := range byte(slaves) {
 		units[id+1] = benchUnit()[1]
 		o.Devices = append(o.Devices, Device{Name: fmt.Sprint("d", id), Unit: id + 1, Points: registers(n)})
 	}
-	line := simtest.RTU(b, units, sim.SlaveOptions{Line: sim.Line{Baud: baud, Parity: sim.EvenParity}})
-	var sent, answered []time.Time
+	line := simtest.RTU(b, units, opts)
+	var polls []linePoll
 	o.Bus = bus.Options{Port: line.Port, Mode: mode, Trace: func(x trace.Exchange) {
-		sent, answered = append(sent, x.Time.Add(x.SentAt)), append(answered, line.Slave.Answered())
+		polls = append(polls, linePoll{x.Time.Add(x.SentAt), line.Slave.Answered(), real.thought()})
 	}}
 	took := benchPoll(b, newTestDriver(b, o), n)
-	limit := mode.Chars(13+2*n) + 2*mode.Silence()
+	thought := meanThought(polls)
+	if real != nil {
+		b.ReportMetric(float64(thought.Nanoseconds())/1e3, "us-slave")
+	}
+	limit := mode.Chars(13+2*n) + 2*mode.Silence() + thought
 	b.ReportMetric(100*float64(limit)/float64(took.mean), "%ofwire")
 	b.ReportMetric(100*float64(limit)/float64(took.median), "%ofwire(median)") // what other programs on the machine leave alone
-	benchLosses(b, limit, mode.Silence(), sent, answered)
+	benchLosses(b, limit, mode.Chars(13+2*n)+mode.Silence(), mode.Silence(), polls)
 	if s := line.Slave.Stats(); s.GapViolations > 0 || s.BadFrames > 0 {
 		b.Errorf("line: %+v, want neither violations nor bad frames", s)
 	}
 }
 
+// linePoll is one poll on a simulated line: when the request was sent, when the last character of its answer was there, and how long a real slave took for it.
+type linePoll struct {
+	sent, answered time.Time
+	thought        time.Duration
+}
+
+// meanThought leaves out the first poll, as the times do.
+func meanThought(polls []linePoll) (mean time.Duration) {
+	for _, p := range polls[1:] {
+		mean += p.thought / time.Duration(len(polls)-1)
+	}
+	return mean
+}
+
 // benchLosses tells whose the time is that polls took beyond the limit: the driver's, from the moment at which an answer was complete, or the simulated line's,
-// which sees a request late and is late with its answer, as no wire is. sent and answered have one time of each poll.
-func benchLosses(b *testing.B, limit, silence time.Duration, sent, answered []time.Time) {
+// which sees a request late and is late with its answer, as no wire is. wire is how long that takes from the first character to the last with no time to think.
+func benchLosses(b *testing.B, limit, wire, silence time.Duration, polls []linePoll) {
 	var driver, line []time.Duration
-	for i := 1; i < len(sent); i++ {
-		driver = append(driver, sent[i].Sub(answered[i-1])-silence)
-		line = append(line, answered[i].Sub(sent[i])-(limit-silence))
+	for i := 1; i < len(polls); i++ {
+		driver = append(driver, polls[i].sent.Sub(polls[i-1].answered)-silence)
+		line = append(line, polls[i].answered.Sub(polls[i].sent)-wire-polls[i].thought)
 	}
 	report := func(who string, lost []time.Duration) (mean time.Duration) {
 		var sum time.Duration
@@ -127,10 +150,23 @@ func BenchmarkRTUWithoutPace(b *testing.B) {
 
 // How near the driver comes to the wire: a cycle lasts c(13+2n) + 2*t3.5 at best, and the simulated line counts who is faster than that.
 func BenchmarkRTUEfficiency(b *testing.B) {
+	benchLines(b, func(b *testing.B, baud, n, slaves int) { benchLine(b, baud, n, slaves, nil) })
+}
+
+// The same with slaves of libmodbus behind the line. What they need to answer is shown as us-slave and is not the driver's.
+func BenchmarkRTUEfficiencyLibmodbus(b *testing.B) {
+	command := libmodbus(b)
+	benchLines(b, func(b *testing.B, baud, n, slaves int) {
+		benchLine(b, baud, n, slaves, startSlaves(b, command, baud, slaves))
+	})
+}
+
+// benchLines runs bench for the lines and requests of which efficiency is wanted.
+func benchLines(b *testing.B, bench func(b *testing.B, baud, n, slaves int)) {
 	for _, baud := range []int{9600, 19200, 115200} {
 		for _, n := range []int{10, 125} {
 			for _, slaves := range []int{1, 3} {
-				b.Run(fmt.Sprintf("Baud%d/Registers%d/Slaves%d", baud, n, slaves), func(b *testing.B) { benchLine(b, baud, n, slaves) })
+				b.Run(fmt.Sprintf("Baud%d/Registers%d/Slaves%d", baud, n, slaves), func(b *testing.B) { bench(b, baud, n, slaves) })
 			}
 		}
 	}

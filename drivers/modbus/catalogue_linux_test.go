@@ -46,7 +46,7 @@ func catalogue(t *testing.T) []misfortune {
 		{name: "no answer, and a retry is left", fault: sim.NoAnswer(), wire: swallow, retries: 1},
 		{name: "no answer for four polls", fault: sim.NoAnswer(), wire: swallow, count: lasts},
 		{name: "late answer", fault: sim.Late(patience * 5 / 4), wire: delayed(patience * 5 / 4)},
-		{name: "late answer, right after the retry was sent", fault: sim.Late(patience * 21 / 20), count: 2, retries: 1},
+		{name: "late answer, right after the retry was sent", fault: sim.Late(patience * 5 / 4), count: 2, retries: 1},
 		{name: "noise before the answer", fault: sim.GarbageBefore(0x00, 0xFF, 0x01), wire: before(0x00, 0xFF, 0x01)},
 		{name: "noise behind the answer", fault: sim.GarbageAfter(0xFF, 0x00), wire: behind(0xFF, 0x00)},
 		{name: "answer of another unit", fault: sim.WrongUnit(9)},

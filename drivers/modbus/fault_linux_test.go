@@ -155,7 +155,7 @@ func TestLateAnswerRightAfterTheRetry(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, kind, 1)
 			for range 3 {
-				s.unit.Inject(sim.Late(patience+patience/20), 2)
+				s.unit.Inject(sim.Late(patience*5/4), 2)
 				s.recovers()
 			}
 		})
@@ -250,7 +250,7 @@ func TestUnplug(t *testing.T) {
 }
 
 // within repeats until done or until it hangs; the polls that it repeats take their time.
-func within(t *testing.T, what string, done func() bool) {
+func within(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -12,7 +12,7 @@ import (
 )
 
 // modbusSerial installs a device made of npm's modbus-serial, as its lock file says, and returns its command.
-func modbusSerial(t *testing.T) []string {
+func modbusSerial(t testing.TB) []string {
 	t.Helper()
 	needPeer(t, "node (nodejs.org, Debian: nodejs)", "node", "--version")
 	dir := filepath.Join("testdata", "peers", "modbus-serial")
@@ -30,7 +30,7 @@ func modbusSerial(t *testing.T) []string {
 // peer is a program that nobody here wrote, and the folder name of its traces.
 type peer struct {
 	name    string
-	command func(*testing.T) []string
+	command func(testing.TB) []string
 }
 
 func peers() []peer {

@@ -22,7 +22,7 @@ const executionFailed = 4
 type apart struct {
 	points   []int // that are still to be written, in their order
 	function lack  // that was refused
-	count    int   // registers or coils that it was refused for
+	most     int   // values that are sent at once from then on, if the device takes all of these
 }
 
 // WriteBlock writes the first of these values to its point, and with it, in one request, as many of those behind it as lie one right behind
@@ -74,6 +74,9 @@ func (d *Driver) joint(dev *device, points []int) (n int) {
 
 // mostWritten returns how many registers or coils a device is sent at once.
 func (d *Driver) mostWritten(dev *device, t Table) int {
+	if learnt, ok := d.client.most[writeOf(dev, t)]; ok {
+		return learnt // half of what was allowed, at most
+	}
 	most := maxWritten
 	switch {
 	case t.bits():
@@ -81,11 +84,7 @@ func (d *Driver) mostWritten(dev *device, t Table) int {
 	case d.readsBack(dev):
 		most = maxReadWritten
 	}
-	most = min(most, d.limits.of(t).count)
-	if learnt, ok := d.client.most[writeOf(dev, t)]; ok {
-		most = min(most, learnt)
-	}
-	return most
+	return min(most, d.limits.of(t).count)
 }
 
 // writeOf is the function for several registers or coils of a device.
@@ -152,9 +151,9 @@ func (d *Driver) learnJoint(dev *device, b *block, err error) {
 		d.client.remember(function, false)
 	case lacksFunction(err):
 		d.client.bound(function, 1)
-		dev.apart = apart{points: slices.Clone(b.points), function: function}
+		dev.apart = apart{points: slices.Clone(b.points), function: function, most: 1}
 	case errors.As(err, &exception) && exception.refusesBlock():
-		dev.apart = apart{points: slices.Clone(b.points), function: function, count: b.count}
+		dev.apart = apart{points: slices.Clone(b.points), function: function, most: b.count / 2}
 	case exception != nil && exception.Exception == executionFailed:
 		d.client.bound(function, b.count/2)
 	case leftUnanswered(err) && !told:
@@ -175,8 +174,8 @@ func (d *Driver) separate(dev *device, point int, err error) {
 		return
 	}
 	dev.apart.points = dev.apart.points[1:]
-	if len(dev.apart.points) == 0 && dev.apart.count > 0 {
-		d.client.bound(dev.apart.function, dev.apart.count/2)
+	if len(dev.apart.points) == 0 {
+		d.client.bound(dev.apart.function, dev.apart.most)
 	}
 }
 
@@ -185,7 +184,7 @@ func (c *client) bound(function lack, count int) {
 	if c.most == nil {
 		c.most = map[lack]int{}
 	}
-	c.most[function] = max(1, count)
+	c.most[function] = count
 }
 
 // readJoint reads points back that were written together, unless data has them already.

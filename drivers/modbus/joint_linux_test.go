@@ -2,10 +2,9 @@ package modbus
 
 import (
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidegate/tidegate/drivers/bus/bustest"
 	"github.com/tidegate/tidegate/gateway"
@@ -16,7 +15,9 @@ func writeBlocks(t *testing.T, d *Driver, points []int, values []gateway.Value) 
 	t.Helper()
 	var done []string
 	for at := 0; at < len(points); {
-		back, err := d.WriteBlock(t.Context(), 0, points[at:], values[at:])
+		these := slices.Clone(points[at:])
+		back, err := d.WriteBlock(t.Context(), 0, these, values[at:])
+		clear(these) // it is the caller's
 		for _, r := range back {
 			if r.Time.IsZero() {
 				t.Errorf("reading %+v has no time", r)
@@ -118,12 +119,18 @@ func TestJointWrites(t *testing.T) {
 			{W: "06 0007 0007", R: "06 0007 0007"},
 			{W: "03 0007 0001", R: "03 02 0007"},
 		}, "3 7"},
+		step{"56", append(uints(9), on), []bustest.IO{ // register 7 and coil 8
+			{W: "06 0007 0009", R: "06 0007 0009"},
+			{W: "03 0007 0001", R: "03 02 0009"},
+			{W: "05 0008 ff00", R: "05 0008 ff00"},
+			{W: "01 0008 0001", R: "01 01 01"},
+		}, "9 true"},
 		step{"678", []gateway.Value{on, off, on}, []bustest.IO{
 			{W: "0f 0008 0003 01 05", R: "0f 0008 0003"},
 			{W: "01 0008 0003", R: "01 01 05"},
 		}, "true false true"},
 	)
-	if s := d.Stats(); s.Writes != 16 {
+	if s := d.Stats(); s.Writes != 18 {
 		t.Errorf("%d writes are counted, want one for each value", s.Writes)
 	}
 }
@@ -153,23 +160,61 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "0f 0008 0002 01 03", R: "0f 0008 0002"},
 				{W: "01 0008 0002", R: "01 01 03"},
 			}, "true true"},
+			{"67", []gateway.Value{on, on}, []bustest.IO{
+				{W: "0f 0008 0002 01 03", R: "8f 04"},
+			}, `error: write 2 bits from coil:8 (00009) of unit 17 of device "d", which are 2 points: device answered exception 4 (server device failure) to function 15 (the device may have taken some of the values)`},
+			{"67", []gateway.Value{on, on}, []bustest.IO{ // of both functions it is known what the device takes
+				{W: "05 0008 ff00", R: "05 0008 ff00"},
+				{W: "01 0008 0001", R: "01 01 01"},
+				{W: "05 0009 ff00", R: "05 0009 ff00"},
+				{W: "01 0009 0001", R: "01 01 01"},
+			}, "true true"},
+			{"01", uints(5, 6), []bustest.IO{
+				{W: "06 0000 0005", R: "06 0000 0005"},
+				{W: "03 0000 0001", R: "03 02 0005"},
+				{W: "06 0001 0006", R: "06 0001 0006"},
+				{W: "03 0001 0001", R: "03 02 0006"},
+			}, "5 6"},
+		}},
+		{"FunctionAndValue", []step{
+			{"01", uints(1, 2), []bustest.IO{
+				{W: "10 0000 0002 04 0001 0002", R: "90 01"},
+				{W: "06 0000 0001", R: "86 03"},
+			}, `error: write 1 to holding:0 (40001) of device "d": device answered exception 3 (illegal data value: the device does not accept it) to function 6`},
+			{"01", uints(3, 4), []bustest.IO{ // the function is known to be lacking
+				{W: "06 0000 0003", R: "06 0000 0003"},
+				{W: "03 0000 0001", R: "03 02 0003"},
+				{W: "06 0001 0004", R: "06 0001 0004"},
+				{W: "03 0001 0001", R: "03 02 0004"},
+			}, "3 4"},
 		}},
 		{"Quantity", []step{
-			{"012", uints(1, 2, 3), []bustest.IO{
-				{W: "10 0000 0003 06 0001 0002 0003", R: "90 03"},
+			{"0123", uints(1, 2, 3, 4), []bustest.IO{
+				{W: "10 0000 0005 0a 0001 0002 0003 0000 0004", R: "90 03"},
 				{W: "06 0000 0001", R: "06 0000 0001"},
 				{W: "03 0000 0001", R: "03 02 0001"},
 				{W: "06 0001 0002", R: "06 0001 0002"},
 				{W: "03 0001 0001", R: "03 02 0002"},
 				{W: "06 0002 0003", R: "06 0002 0003"},
 				{W: "03 0002 0001", R: "03 02 0003"},
-			}, "1 2 3"},
-			{"01", uints(4, 5), []bustest.IO{ // 3/2 is one at once
-				{W: "06 0000 0004", R: "06 0000 0004"},
-				{W: "03 0000 0001", R: "03 02 0004"},
-				{W: "06 0001 0005", R: "06 0001 0005"},
-				{W: "03 0001 0001", R: "03 02 0005"},
-			}, "4 5"},
+				{W: "10 0003 0002 04 0000 0004", R: "10 0003 0002"},
+				{W: "03 0003 0002", R: "03 04 0000 0004"},
+			}, "1 2 3 4"},
+			{"012", uints(5, 6, 7), []bustest.IO{ // half of the five, two at once
+				{W: "10 0000 0002 04 0005 0006", R: "90 02"}, // is refused too
+				{W: "06 0000 0005", R: "06 0000 0005"},
+				{W: "03 0000 0001", R: "03 02 0005"},
+				{W: "06 0001 0006", R: "06 0001 0006"},
+				{W: "03 0001 0001", R: "03 02 0006"},
+				{W: "06 0002 0007", R: "06 0002 0007"},
+				{W: "03 0002 0001", R: "03 02 0007"},
+			}, "5 6 7"},
+			{"01", uints(8, 9), []bustest.IO{
+				{W: "06 0000 0008", R: "06 0000 0008"},
+				{W: "03 0000 0001", R: "03 02 0008"},
+				{W: "06 0001 0009", R: "06 0001 0009"},
+				{W: "03 0001 0001", R: "03 02 0009"},
+			}, "8 9"},
 		}},
 		{"OneValue", []step{
 			{"012", uints(1, 2, 3), []bustest.IO{
@@ -182,6 +227,14 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "10 0000 0002 04 0004 0005", R: "10 0000 0002"},
 				{W: "03 0000 0002", R: "03 04 0004 0005"},
 			}, "4 5"},
+			{"12", uints(8, 9), []bustest.IO{ // and the rest of what was refused is over with it
+				{W: "10 0001 0002 04 0008 0009", R: "10 0001 0002"},
+				{W: "03 0001 0002", R: "03 04 0008 0009"},
+			}, "8 9"},
+			{"23", uints(6, 7), []bustest.IO{
+				{W: "10 0002 0003 06 0006 0000 0007", R: "10 0002 0003"},
+				{W: "03 0002 0003", R: "03 06 0006 0000 0007"},
+			}, "6 7"},
 		}},
 		{"Failure", []step{
 			{"0123", uints(1, 2, 3, 4), []bustest.IO{{W: "10 0000 0005 0a 0001 0002 0003 0000 0004", R: "90 04"}}, `error: write 5 registers from holding:0 (40001) of unit 17 of device "d", which are 4 points: device answered exception 4 (server device failure) to function 16 (the device may have taken some of the values)`},
@@ -199,6 +252,16 @@ func TestJointWriteRefused(t *testing.T) {
 				{W: "03 0000 0002", R: "03 04 0001 0002"},
 			}, "1 2"},
 		}},
+		{"Values", []step{
+			{"012", uints(1, 70000, 3), nil, "error: write 3 registers from holding:0 (40001) of unit 17 for 3 points: value 70000 is outside the range of the register: 0 to 65535"},
+			{"67", []gateway.Value{on, gateway.Uint(7)}, nil, "error: write 2 bits from coil:8 (00009) of unit 17 for 2 points: value 7 is neither true nor false, and the point is a coil"},
+		}},
+		{"ReadingBackFails", []step{
+			{"012", uints(1, 2, 3), []bustest.IO{
+				{W: "10 0000 0003 06 0001 0002 0003", R: "10 0000 0003"},
+				{W: "03 0000 0003", R: "83 04"},
+			}, `error: read 3 registers from holding:0 (40001) of unit 17 of device "d" back after it took the values: device answered exception 4 (server device failure) to function 3`},
+		}},
 		{"ReadingBack", []step{
 			{"012", uints(1, 2, 3), []bustest.IO{
 				{W: "10 0000 0003 06 0001 0002 0003", R: "10 0000 0003"},
@@ -210,6 +273,43 @@ func TestJointWriteRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { playJoint(t, Device{}, Options{}, tc.steps...) })
 	}
+}
+
+// What was refused together and is not carried on with, as when its command has expired, does not hold up other points.
+func TestJointWriteRefusedAndLeft(t *testing.T) {
+	points := jointPoints()[:4]
+	d := newTestDriver(t, Options{
+		Devices: []Device{{Name: "d", Unit: 17, Points: points}},
+		Bus: rtuBus(bustest.PlayLine(t, speakRTU(t, []bustest.IO{
+			{W: "10 0000 0003 06 0001 0002 0003", R: "90 03"},
+			{W: "06 0000 0001", R: "06 0000 0001"},
+			{W: "03 0000 0001", R: "03 02 0001"},
+			{W: "10 0002 0003 06 0004 0000 0005", R: "10 0002 0003"},
+			{W: "03 0002 0003", R: "03 06 0004 0000 0005"},
+		}))),
+	})
+	if back, err := d.WriteBlock(t.Context(), 0, []int{0, 1, 2}, uints(1, 2, 3)); err != nil || len(back) != 1 {
+		t.Errorf("got %v, %v, want the first value", back, err)
+	}
+	if got := writeBlocks(t, d, []int{2, 3}, uints(4, 5)); got != "4 5" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What cannot be written is not sent, be it the first one or behind others.
+func TestJointWriteOfWhatCannotBe(t *testing.T) {
+	points := holding(0, 1, 2)
+	for i := range points[1:] {
+		points[1+i].Address.Table, points[1+i].Writable = Input, false
+	}
+	const refused = `error: write input:1 (30002) of device "d": only coils and holding registers can be written`
+	playJoint(t, Device{Points: points}, Options{},
+		step{"01", uints(1, 2), []bustest.IO{
+			{W: "06 0000 0001", R: "06 0000 0001"},
+			{W: "03 0000 0001", R: "03 02 0001"},
+		}, "1 " + refused},
+		step{"12", uints(1, 2), nil, refused},
+	)
 }
 
 // A device that leaves the function for several without an answer is sent one value after the other from then on, unless it has answered before.
@@ -256,6 +356,21 @@ func TestJointWriteVerified(t *testing.T) {
 	)
 }
 
+// Eight coils are one byte.
+func TestJointWriteOfAByteOfCoils(t *testing.T) {
+	var points []Point
+	for i := range uint16(8) {
+		points = append(points, Point{Point: gateway.Point{Name: fmt.Sprint(i), Writable: true}, Address: Address{Coil, i}, Type: Bool})
+	}
+	on, off := gateway.Bool(true), gateway.Bool(false)
+	playJoint(t, Device{Points: points}, Options{}, step{
+		"01234567",
+		[]gateway.Value{on, off, off, on, off, off, off, on},
+		[]bustest.IO{{W: "0f 0000 0008 01 89", R: "0f 0000 0008"}, {W: "01 0000 0008", R: "01 01 89"}},
+		"true false false true false false false true",
+	})
+}
+
 // Function 23 writes and reads a block in one request, of what it takes; without it there are two.
 func TestJointReadWrite(t *testing.T) {
 	playJoint(t, Device{ReadWrite: true}, Options{},
@@ -270,97 +385,21 @@ func TestJointReadWrite(t *testing.T) {
 	)
 }
 
-// The last addresses of a table are written like others, and the limits are those of the functions and of the bus.
-func TestJointLimits(t *testing.T) {
+// A text that is longer than function 23 takes is written and read back in two requests.
+func TestReadWriteOfALongText(t *testing.T) {
 	for _, tc := range []struct {
-		name      string
-		table     Table
-		start     int
-		points    int
-		most      int
-		readWrite bool
-		want      string
+		length int
+		ops    []bustest.IO
 	}{
-		{"Coils", Coil, 0, 2000, 0, false, "1968 32"},
-		{"LastCoils", Coil, 65536 - 1968, 1968, 0, false, "1968"},
-		{"Registers", Holding, 0, 250, 0, false, "123 123 4"},
-		{"LastRegisters", Holding, 65536 - 124, 124, 0, false, "123 1"},
-		{"ReadWrite", Holding, 0, 250, 0, true, "121 121 8"},
-		{"FewRegisters", Holding, 0, 25, 10, false, "10 10 5"},
-		{"FewCoils", Coil, 0, 200, 10, false, "160 40"},
-		{"One", Holding, 0, 3, 1, false, "1 1 1"},
+		{121, []bustest.IO{{W: "17 0000 0079 0000 0079 f2" + strings.Repeat(" 4141", 121), R: "17 f2" + strings.Repeat(" 4141", 121)}}},
+		{122, []bustest.IO{
+			{W: "10 0000 007a f4" + strings.Repeat(" 4141", 122), R: "10 0000 007a"},
+			{W: "03 0000 007a", R: "03 f4" + strings.Repeat(" 4141", 122)},
+		}},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			var points []Point
-			var which []int
-			for i := range tc.points {
-				p := Point{Point: gateway.Point{Name: fmt.Sprintf("p%d", i), Writable: true}, Address: Address{tc.table, uint16(tc.start + i)}, Type: Uint16}
-				if tc.table.bits() {
-					p.Type = Bool
-				}
-				points, which = append(points, p), append(which, i)
-			}
-			d := newTestDriver(t, Options{Bus: tcpBus("127.0.0.1:1"), MaxRegisters: tc.most, Devices: []Device{{Name: "d", ReadWrite: tc.readWrite, Points: points}}})
-			var got []string
-			for len(which) > 0 {
-				n := d.joint(d.devices[0], which)
-				got, which = append(got, fmt.Sprint(n)), which[n:]
-			}
-			if s := strings.Join(got, " "); s != tc.want {
-				t.Errorf("blocks of %s, want %s", s, tc.want)
-			}
-		})
-	}
-}
-
-// Real devices take 100 coils and 100 registers at once, and one beyond the end is refused alone. A relay in between counts.
-func TestJointWritesWithPeers(t *testing.T) {
-	for name, command := range map[string]func(*testing.T) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cmd, port := command(t), freePort(t)
-			start(t, cmd[0], append(cmd[1:], "tcp", "127.0.0.1", port)...)
-			within(t, "the peer", func() bool {
-				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-				if err == nil {
-					_ = conn.Close()
-				}
-				return err == nil
-			})
-			endpoint, said := bustest.RecordTCP(t, "127.0.0.1:"+port)
-			var points []Point
-			var values []gateway.Value
-			for i := range uint16(200) {
-				p := Point{Point: gateway.Point{Name: fmt.Sprint(i), Writable: true}, Address: Address{Coil, i}, Type: Bool}
-				v := gateway.Bool(i%5 == 0)
-				if i >= 100 {
-					p.Address, p.Type, v = Address{Holding, i - 100}, Uint16, gateway.Uint(uint64(7*i))
-				}
-				points, values = append(points, p), append(values, v)
-			}
-			beyond := Point{Point: gateway.Point{Name: "beyond", Writable: true}, Address: Address{Holding, 100}, Type: Uint16}
-			d := newTestDriver(t, Options{Bus: tcpBus(endpoint), Devices: []Device{{Name: "peer", Interval: time.Hour, Points: append(points, beyond)}}})
-			var which []int
-			for i := range points {
-				which = append(which, i)
-			}
-			var want []string
-			for _, v := range values {
-				want = append(want, v.String())
-			}
-			if got := writeBlocks(t, d, which, values); got != strings.Join(want, " ") {
-				t.Errorf("got %s", got)
-			}
-			if n := len(said()); n != 4 {
-				t.Errorf("%d requests, want 4: %v", n, said())
-			}
-			got := writeBlocks(t, d, []int{198, 199, 200}, uints(1, 2, 3))
-			if !strings.HasPrefix(got, "1 2 error: write 3 to holding:100 (40101)") || !strings.Contains(got, "exception 2") {
-				t.Errorf("got %s", got)
-			}
-			if n := len(said()); n != 4+1+2+2+1 {
-				t.Errorf("%d requests, want one for all, and then one by one", n)
-			}
-		})
+		points := holding(0)
+		points[0].Type, points[0].Length = String, tc.length
+		text := strings.Repeat("AA", tc.length)
+		playJoint(t, Device{ReadWrite: true, Points: points}, Options{}, step{"0", []gateway.Value{gateway.String(text)}, tc.ops, text})
 	}
 }

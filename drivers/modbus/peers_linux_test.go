@@ -6,10 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ import (
 const debianPython = "/usr/bin/python3"
 
 // needPeer skips the test, or fails it where peers are required, unless a program that nobody here wrote is installed.
-func needPeer(t *testing.T, name string, probe ...string) {
+func needPeer(t testing.TB, name string, probe ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
@@ -37,7 +39,7 @@ func needPeer(t *testing.T, name string, probe ...string) {
 }
 
 // start runs a peer until the end of the test.
-func start(t *testing.T, name string, args ...string) {
+func start(t testing.TB, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	var log bytes.Buffer
@@ -54,19 +56,19 @@ func start(t *testing.T, name string, args ...string) {
 	})
 }
 
-// freePort returns a TCP port for a peer that cannot choose one itself.
+// freePort returns a TCP port for a peer that cannot choose one itself. It is none of those that the system gives to whoever asks for any, which
+// another test may do before the peer listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(10000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no free port was found")
+	return ""
 }
 
 // ptyPair makes two serial ports that are connected to each other.
@@ -85,14 +87,14 @@ func ptyPair(t *testing.T) (ours, theirs string) {
 }
 
 // pymodbus returns the command of a device made of pymodbus.
-func pymodbus(t *testing.T) []string {
+func pymodbus(t testing.TB) []string {
 	t.Helper()
 	needPeer(t, "pymodbus (Debian: python3-pymodbus, python3-serial, python3-serial-asyncio)", debianPython, "-c", "import pymodbus.server, serial")
 	return []string{debianPython, filepath.Join("testdata", "peers", "pymodbus_server.py")}
 }
 
 // libmodbus compiles a device made of libmodbus and returns its command.
-func libmodbus(t *testing.T) []string {
+func libmodbus(t testing.TB) []string {
 	t.Helper()
 	needPeer(t, "gcc (Debian: gcc, libc6-dev)", "gcc", "--version")
 	bin := filepath.Join(t.TempDir(), "slave")
@@ -103,7 +105,7 @@ func libmodbus(t *testing.T) []string {
 
 // Real devices: programs that nobody here wrote, over TCP and over a pair of ptys.
 func TestPeers(t *testing.T) {
-	for name, command := range map[string]func(*testing.T) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
+	for name, command := range map[string]func(testing.TB) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
 		t.Run(name+"TCP", func(t *testing.T) {
 			t.Parallel()
 			cmd, port := command(t), freePort(t)

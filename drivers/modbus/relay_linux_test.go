@@ -90,7 +90,7 @@ func newRelay(t *testing.T) *relay {
 }
 
 // makeRaw keeps the terminal from echoing before the slave has opened it.
-func makeRaw(t *testing.T, master *os.File) {
+func makeRaw(t testing.TB, master *os.File) {
 	t.Helper()
 	conn, err := master.SyscallConn()
 	if err != nil {

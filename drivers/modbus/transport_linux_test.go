@@ -271,7 +271,7 @@ func TestMixedUpFramings(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			o := tc.options(t)
-			o.Devices = []Device{{Name: "d", Points: holding(0), Timeout: patience / 5, Retries: 1}}
+			o.Devices = []Device{{Name: "d", Points: holding(0), Timeout: patience, Retries: 1}}
 			d := newTestDriver(t, o)
 			for range 2 {
 				within(t, "the name of the mistake", func() bool {

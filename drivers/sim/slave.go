@@ -19,7 +19,10 @@ type SlaveOptions struct {
 	Line       Line          // speed and character format
 	Processing time.Duration // from the end of the silence behind a request to the first character of its answer
 	StrictGap  bool          // ignore requests that begin sooner than t3.5 after an answer, instead of only counting them
-	Log        *slog.Logger  // nil: none
+	// Ask leads to devices that are not simulated, and answer in place of the units. It is given each whole frame, from the unit to the CRC, after the silence
+	// behind it, and returns the frame that answers it, empty for none, whose first character then starts. The line waits meanwhile; nil for no such devices.
+	Ask func(frame []byte) (answer []byte)
+	Log *slog.Logger // nil: none
 }
 
 // LineStats counts what happened on a line since its [Slave] was made.
@@ -153,6 +156,11 @@ func (s *Slave) handle(f received) {
 		return
 	}
 	s.count(&s.stats.Frames, 1)
+	if s.opts.Ask != nil {
+		answer := s.opts.Ask(f.data)
+		s.pacer.send(time.Now(), []piece{{data: answer}})
+		return
+	}
 	s.answer(f.data[0], f.data[1:len(f.data)-2], f.end)
 }
 

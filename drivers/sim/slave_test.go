@@ -119,6 +119,36 @@ func TestSlaveKeepsTheTimeOfTheWire(t *testing.T) {
 	})
 }
 
+// Devices that are not simulated are asked when the silence behind the request is complete, and their answer starts when they give it.
+func TestSlaveAsksOthers(t *testing.T) {
+	var asked [][]byte
+	opts := SlaveOptions{Line: tenKilobaud, Ask: func(frame []byte) []byte {
+		<-time.After(2 * time.Millisecond)
+		if asked = append(asked, slices.Clone(frame)); len(asked) == 1 {
+			return nil
+		}
+		return readTwoReply
+	}}
+	onFakeLine(t, opts, func(port *fakePort, u *Unit, s *Slave) {
+		port.in <- readTwo
+		port.waitUntil(50_000)
+		if len(port.out) > 0 {
+			t.Errorf("handed over %v where they said nothing", port.out)
+		}
+		port.in <- readTwo
+		port.waitUntil(100_000)
+		if first, last := (handedOver{50_000 + 8000 + 3500 + 2000 + 1000, 1}), (handedOver{50_000 + 8000 + 3500 + 2000 + 9000, 1}); len(port.out) != 9 || port.out[0] != first || port.out[8] != last {
+			t.Errorf("handed over %v, want 9 characters from %v to %v", port.out, first, last)
+		}
+		if !slices.Equal(port.data, readTwoReply) || len(asked) != 2 || !slices.Equal(asked[1], readTwo) {
+			t.Errorf("answer = % X, asked % X", port.data, asked)
+		}
+		if got := u.Stats().Requests; got != 0 {
+			t.Errorf("the simulated unit got %d requests", got)
+		}
+	})
+}
+
 func TestSlaveCycles(t *testing.T) {
 	for _, line := range []Line{{Baud: 9600}, {Baud: 19200, Parity: EvenParity}, {Baud: 115200}} {
 		t.Run(line.String(), func(t *testing.T) {

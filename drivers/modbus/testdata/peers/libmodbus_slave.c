@@ -1,10 +1,10 @@
 /*
  * A Modbus server or RTU slave made of libmodbus, for the tests of drivers/modbus.
  *
- * usage: libmodbus_slave tcp HOST PORT | rtu DEVICE BAUD
+ * usage: libmodbus_slave tcp HOST PORT | rtu DEVICE BAUD [UNIT CELLS]
  *
- * Unit 1 has 100 cells in each table: holding register n holds n, input register n 10*n, coil n is on when n is a
- * multiple of 3, discrete input n when n is odd. Whatever lies beyond is answered with exception 2.
+ * Unit 1 has 100 cells in each table, or UNIT has CELLS: holding register n holds n, input register n 10*n, coil n is
+ * on when n is a multiple of 3, discrete input n when n is odd. Whatever lies beyond is answered with exception 2.
  */
 #include <errno.h>
 #include <modbus.h>
@@ -13,12 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CELLS = 100, UNIT = 1 };
-
-static modbus_mapping_t *cells(void)
+static modbus_mapping_t *cells(int count)
 {
-	modbus_mapping_t *m = modbus_mapping_new(CELLS, CELLS, CELLS, CELLS);
-	for (int n = 0; m != NULL && n < CELLS; n++) {
+	modbus_mapping_t *m = modbus_mapping_new(count, count, count, count);
+	for (int n = 0; m != NULL && n < count; n++) {
 		m->tab_registers[n] = n;
 		m->tab_input_registers[n] = 10 * n;
 		m->tab_bits[n] = n % 3 == 0;
@@ -50,14 +48,15 @@ static int fail(const char *what)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
-		fprintf(stderr, "usage: libmodbus_slave tcp HOST PORT | rtu DEVICE BAUD\n");
+	int line = argc > 1 && strcmp(argv[1], "rtu") == 0;
+	if (argc != 4 && (argc != 6 || !line)) {
+		fprintf(stderr, "usage: libmodbus_slave tcp HOST PORT | rtu DEVICE BAUD [UNIT CELLS]\n");
 		return 2;
 	}
-	int line = strcmp(argv[1], "rtu") == 0;
+	int unit = argc == 6 ? atoi(argv[4]) : 1;
 	modbus_t *ctx = line ? modbus_new_rtu(argv[2], atoi(argv[3]), 'N', 8, 1) : modbus_new_tcp(argv[2], atoi(argv[3]));
-	modbus_mapping_t *m = cells();
-	if (ctx == NULL || m == NULL || (line && modbus_set_slave(ctx, UNIT) != 0))
+	modbus_mapping_t *m = cells(argc == 6 ? atoi(argv[5]) : 100);
+	if (ctx == NULL || m == NULL || (line && modbus_set_slave(ctx, unit) != 0))
 		return fail("start");
 	if (line) {
 		if (modbus_connect(ctx) != 0)
