@@ -57,11 +57,14 @@ type conn struct {
 	saidFilter  seldom // subscriptions that were
 
 	in         inbuf
-	sock       *socket   // nil for what is not one
-	heard      time.Time // when the last input was handled
-	came       int64     // when the last input came; see crowd
-	inCrowd    bool      // so did that of others
-	rd         *reading  // while packets are handled
+	sock       *socket    // nil for what is not one
+	attendant  *attendant // may read the connection while little comes; nil: none can
+	seat       int32      // there
+	pace       pace       // of reads
+	heard      time.Time  // when the last input was handled
+	came       int64      // when the last input came; see crowd
+	inCrowd    bool       // so did that of others
+	rd         *reading   // while packets are handled
 	routes     map[string]*route
 	routeBytes int           // about what they take
 	replayed   chan struct{} // closed when the retained messages of the last SUBSCRIBE are committed; nil when there is nothing to wait for
@@ -69,6 +72,7 @@ type conn struct {
 
 	// Shared.
 	acks    acks
+	reads   atomic.Int32    // see attend.go
 	pull    *pull           // the persistent session's queue; of the writer
 	writing atomic.Int32    // see writer.go
 	parted  chan struct{}   // the writer has left a dead connection; capacity 1; nil until it is dead
@@ -94,6 +98,7 @@ type reading struct {
 	publish   packet.Publish
 	ack       packet.Ack
 	early     []byte // answers that need not wait
+	said      bool   // answers of early are ready
 	more      bool   // there is something for the writer that the reader does not write itself
 	pubacks   []confirmation
 	acked     []uint64 // positions that the client has confirmed
@@ -145,10 +150,13 @@ func (c *conn) kill(reason error) {
 		close(c.closed)
 		if !c.polite.Load() {
 			c.raw.Close() // not nc, which may say goodbye and wait for the answer
-			return
+		} else {
+			_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
+			time.AfterFunc(farewellTime, func() { c.raw.Close() })
 		}
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
-		time.AfterFunc(farewellTime, func() { c.raw.Close() })
+		if c.reads.CompareAndSwap(readsAttended, readsOwn) {
+			c.attendant.handBack(c, nil)
+		}
 	})
 }
 
@@ -206,9 +214,13 @@ func (c *conn) finish(err error) {
 
 // consume handles the packets that have been read. What follows from them is done once, at the end.
 func (c *conn) consume(ctx context.Context) error {
-	c.rd = readings.Get().(*reading)
-	c.patience = slowFactor * c.b.opts.StallPatience
+	if c.rd == nil {
+		c.rd = c.newReading()
+	}
 	err := c.awaitRoom()
+	if err == nil {
+		err = c.makeRoom()
+	}
 	for err == nil {
 		var frame packet.Frame
 		var n int
@@ -220,21 +232,45 @@ func (c *conn) consume(ctx context.Context) error {
 		if n == 0 || err != nil {
 			break
 		}
-		c.rd.raw = c.rd.raw[:n]
-		c.in.skip(n)
-		c.rd.packets++
-		if isAnswered(frame) {
-			c.rd.answers++
-		}
-		err = c.handle(ctx, frame)
-		if err == nil && len(c.rd.sink.pressed) > 0 {
-			err = c.yield()
-		}
-		if err == nil && int(c.acks.waiting.Load())+len(c.rd.collected.answers) >= c.b.opts.MaxUnacknowledged {
-			c.commitCollected()
-			err = c.awaitRoom()
+		if err = c.take(ctx, frame, n); err == nil {
+			err = c.makeRoom()
 		}
 	}
+	return c.conclude(err)
+}
+
+// take handles the next packet, which has n bytes.
+func (c *conn) take(ctx context.Context, f packet.Frame, n int) error {
+	c.rd.raw = c.in.data()[:n]
+	c.in.skip(n)
+	c.rd.packets++
+	if isAnswered(f) {
+		c.rd.answers++
+	}
+	return c.handle(ctx, f)
+}
+
+// makeRoom waits where a packet has made that necessary.
+func (c *conn) makeRoom() error {
+	if len(c.rd.sink.pressed) > 0 {
+		if err := c.yield(); err != nil {
+			return err
+		}
+	}
+	if c.overdue() {
+		c.commitCollected()
+		return c.awaitRoom()
+	}
+	return nil
+}
+
+// overdue reports whether too many packets wait for their answers.
+func (c *conn) overdue() bool {
+	return int(c.acks.waiting.Load())+len(c.rd.collected.answers) >= c.b.opts.MaxUnacknowledged
+}
+
+// conclude does what follows from the packets that were handled. err is why no more of them are.
+func (c *conn) conclude(err error) error {
 	err = c.explain(err)
 	c.commitCollected()
 	if err == nil && len(c.rd.sink.pressed) > 0 {
@@ -285,6 +321,18 @@ func (c *conn) flush() {
 	if few && c.inCrowd && len(rd.sink.wakes) > 0 {
 		runtime.Gosched() // what the others bring for the same subscribers leaves in the same write
 	}
+	c.account()
+	direct := 0
+	if few {
+		direct = maxDirect
+	}
+	rd.sink.flush(c.b, direct)
+	c.reply()
+}
+
+// account counts what was handled, makes answers ready and takes out of flight what the client has confirmed.
+func (c *conn) account() {
+	rd := c.rd
 	if rd.count > 0 {
 		c.b.stats.received.Add(rd.count)
 		c.b.stats.payloadIn.Add(rd.payload)
@@ -293,14 +341,17 @@ func (c *conn) flush() {
 	c.b.stats.packetsIn.Add(rd.packets)
 	c.b.stats.answers.Add(rd.answers)
 	rd.packets, rd.answers = 0, 0
-	answers := len(rd.early) > 0
-	if answers { // before messages, which may be for this client too
+	if rd.said = len(rd.early) > 0; rd.said { // before messages, which may be for this client too
 		c.acks.add(rd.early)
 		rd.early = rd.early[:0]
 	}
 	c.settlePubacks()
-	rd.sink.flush(c.b, few)
-	if answers || rd.more {
+}
+
+// reply writes answers, and what more there is for the client.
+func (c *conn) reply() {
+	rd := c.rd
+	if rd.said || rd.more {
 		c.answer(rd.more)
 	}
 	c.tellStore()                        // now that the client has its next messages

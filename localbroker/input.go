@@ -17,8 +17,11 @@ var errQuiet = errors.New("nothing has come for a while")
 // serve reads and handles packets until the connection ends.
 func (c *conn) serve(ctx context.Context) {
 	err := c.read(ctx)
-	if errors.Is(err, errQuiet) {
-		go c.serve(ctx) // still the one that writers counts
+	if errors.Is(err, errQuiet) || errors.Is(err, errSlow) {
+		if !c.attendable() || !c.attendant.join(c) {
+			c.attendant = nil
+			go c.serve(ctx) // still the one that writers counts
+		}
 		return
 	}
 	c.end(err)
@@ -39,6 +42,7 @@ func (c *conn) read(ctx context.Context) error {
 				return err
 			}
 			c.heard, c.quiet = time.Now(), false
+			c.judge(n)
 		}
 		if err != nil {
 			if err = c.silence(err); err != nil {

@@ -17,6 +17,8 @@ type socket struct {
 	raw  syscall.RawConn
 	in   *inbuf
 	take func(fd uintptr) bool // readOnce
+	peek func(fd uintptr) bool // peekOnce
+	slow bool                  // a read that has to wait is one of an attendant's
 	runs int                   // reads since there was nothing to read
 	n    int
 	err  error
@@ -39,6 +41,7 @@ func (c *conn) grasp() {
 	}
 	c.sock = &socket{raw: raw, in: &c.in}
 	c.sock.take = c.sock.readOnce
+	c.sock.peek = c.sock.peekOnce
 	c.in.lazy = true
 }
 
@@ -68,6 +71,10 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case syscall.EAGAIN:
 			s.runs = 0
 			s.in.rest()
+			if s.slow {
+				s.n, s.err = 0, errSlow
+				return true
+			}
 			return false
 		case nil:
 			s.in.w += n
