@@ -2,7 +2,10 @@
 
 package localbroker
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // attendant is not known here: each connection has a goroutine of its own.
 type attendant struct{}
@@ -13,8 +16,8 @@ func (a *attendant) run() {}
 
 func (a *attendant) close() {}
 
+func (a *attendant) busy(time.Time) bool { return true }
+
 func (a *attendant) join(*conn) bool { return false }
 
 func (a *attendant) handBack(*conn, error) {}
-
-func (c *conn) attendable() bool { return false }

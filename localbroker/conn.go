@@ -115,6 +115,12 @@ type reading struct {
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
 
+// newReading begins to handle what one read has brought.
+func (c *conn) newReading() *reading {
+	c.patience = slowFactor * c.b.opts.StallPatience
+	return readings.Get().(*reading)
+}
+
 // free gives the reading back, without what it refers to.
 func (rd *reading) free() {
 	rd.raw, rd.publish.Topic, rd.publish.Payload = nil, nil, nil
@@ -250,7 +256,10 @@ func (c *conn) take(ctx context.Context, f packet.Frame, n int) error {
 	return c.handle(ctx, f)
 }
 
-// makeRoom waits where a packet has made that necessary.
+// mustWait reports whether no more packets may be handled before makeRoom.
+func (c *conn) mustWait() bool { return len(c.rd.sink.pressed) > 0 || c.overdue() }
+
+// makeRoom waits for slow subscribers and for answers, where the packets handled so far make that necessary.
 func (c *conn) makeRoom() error {
 	if len(c.rd.sink.pressed) > 0 {
 		if err := c.yield(); err != nil {

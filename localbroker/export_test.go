@@ -58,3 +58,6 @@ func (b *Broker) SubscriptionsWait() bool {
 	}
 	return true
 }
+
+// AttendAtOnce has every connection that can be attended be so as soon as it has brought something, however fast it is.
+func (b *Broker) AttendAtOnce() { b.pacing = pacing{} }
