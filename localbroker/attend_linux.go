@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,10 +28,12 @@ const (
 //
 // It waits on an epoll instance of its own, and for that in Go's poller, where the instance counts as readable when there is something in it.
 type attendant struct {
-	b    *Broker
-	ctx  context.Context // of the connections
-	file *os.File        // the epoll instance
-	raw  syscall.RawConn
+	b       *Broker
+	ctx     context.Context // of the connections
+	begin   sync.Once
+	running sync.WaitGroup
+	file    *os.File // the epoll instance; nil: there is none
+	raw     syscall.RawConn
 	seats
 
 	// Of run's goroutine.
@@ -41,38 +44,55 @@ type attendant struct {
 	rests  atomic.Int64 // Unix time in ns until which nobody comes
 }
 
-// newAttendant returns nil when the system has no descriptor left for it: then all connections have goroutines of their own.
-func newAttendant(ctx context.Context, b *Broker) *attendant {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil
-	}
-	if syscall.SetNonblock(fd, true) != nil { // os.File asks for that
-		syscall.Close(fd)
-		return nil
-	}
-	a := &attendant{b: b, ctx: ctx, file: os.NewFile(uintptr(fd), "epoll")}
-	a.raw, err = a.file.SyscallConn()
-	if err != nil || a.file.SetReadDeadline(time.Time{}) != nil { // Go's poller does not take it
-		a.file.Close()
-		return nil
-	}
-	return a
+func newAttendant(ctx context.Context, b *Broker) *attendant { return &attendant{b: b, ctx: ctx} }
+
+// started starts the attendant when somebody wants to be attended for the first time. It is false when that failed, mostly for want of a
+// descriptor: then all connections have goroutines of their own.
+func (a *attendant) started() bool {
+	a.begin.Do(func() {
+		if a.open() {
+			a.running.Go(a.run)
+		}
+	})
+	return a.file != nil
 }
 
-// run attends until close is called, which must be after the connections have ended.
+func (a *attendant) open() bool {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	_ = syscall.SetNonblock(fd, true) // without it os.File does not wait in Go's poller, as the next call tells
+	file := os.NewFile(uintptr(fd), "epoll")
+	raw, err := file.SyscallConn()
+	if err != nil || file.SetReadDeadline(time.Time{}) != nil {
+		file.Close()
+		return false
+	}
+	a.file, a.raw = file, raw
+	return true
+}
+
+// close ends the attendant, whose connections have all ended, and waits for it.
+func (a *attendant) close() {
+	a.begin.Do(func() {}) // from now on it does not start
+	if a.file != nil {
+		a.file.Close()
+		a.running.Wait()
+	}
+}
+
+// run attends until the epoll instance is closed.
 func (a *attendant) run() {
 	for {
 		err := a.raw.Read(a.attend)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return // closed
+			return
 		}
 		_ = a.raw.Control(func(fd uintptr) { a.attend(fd) }) // what has come is no silence, even if nobody had time to look
 		a.lookThrough(time.Now())
 	}
 }
-
-func (a *attendant) close() { a.file.Close() }
 
 // attend handles what there is. It returns false, which means to its caller: wait until there is more. What comes before the caller waits is
 // not missed, because that is reason enough for the poller not to wait.
@@ -196,7 +216,7 @@ func (a *attendant) handBack(c *conn, err error) {
 
 // join takes a connection from its reader, which reads no more then. It reports whether it did.
 func (a *attendant) join(c *conn) bool {
-	if c.nc.SetReadDeadline(time.Time{}) != nil {
+	if !a.started() || c.nc.SetReadDeadline(time.Time{}) != nil {
 		return false
 	}
 	c.armed, c.quiet = false, false

@@ -12,8 +12,6 @@ type attendant struct{}
 
 func newAttendant(context.Context, *Broker) *attendant { return nil }
 
-func (a *attendant) run() {}
-
 func (a *attendant) close() {}
 
 func (a *attendant) busy(time.Time) bool { return true }

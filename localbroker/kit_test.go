@@ -67,6 +67,7 @@ type rig struct {
 	log    *logBuffer
 	queues []localbroker.QueueSub
 	adjust []func(*localbroker.Options)
+	eager  bool // connections are attended as soon as they can be
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -80,11 +81,16 @@ func start(t testing.TB, adjust ...func(*localbroker.Options)) *rig {
 
 func startOn(t testing.TB, h host, adjust ...func(*localbroker.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, host: h, log: &logBuffer{}, adjust: adjust}
+	return (&rig{t: t, host: h, log: &logBuffer{}, adjust: adjust}).begin()
+}
+
+// begin starts the rig until the test ends.
+func (r *rig) begin() *rig {
+	r.t.Helper()
 	r.up()
-	t.Cleanup(func() {
+	r.t.Cleanup(func() {
 		r.down()
-		noLeaks(t)
+		noLeaks(r.t)
 	})
 	return r
 }
@@ -102,6 +108,9 @@ func (r *rig) up() {
 	var err error
 	if r.broker, err = localbroker.New(opts); err != nil {
 		r.t.Fatal(err)
+	}
+	if r.eager {
+		r.broker.AttendAtOnce()
 	}
 	for _, q := range r.queues {
 		r.broker.AddQueue(q)

@@ -63,8 +63,8 @@ func (b *Broker) accept(ctx context.Context, ln net.Listener, lo *ListenerOption
 	if lo.Name == "" {
 		lo.Name = ln.Addr().String()
 	}
-	at, dismiss := b.attendant(ctx, lo)
-	defer dismiss() // which has nobody to attend any more
+	at := newAttendant(ctx, b)
+	defer at.close() // which has nobody to attend any more
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	defer b.killAll(func(c *conn) bool { return c.lo == lo })
@@ -87,22 +87,6 @@ func (b *Broker) accept(ctx context.Context, ln net.Listener, lo *ListenerOption
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 		b.rest(ctx, pause)
-	}
-}
-
-// attendant starts the attendant of a listener, nil when it has none, and returns how it is ended and waited for.
-func (b *Broker) attendant(ctx context.Context, lo *ListenerOptions) (at *attendant, dismiss func()) {
-	if lo.Upgrade == nil {
-		at = newAttendant(ctx, b)
-	}
-	if at == nil {
-		return nil, func() {}
-	}
-	var attending sync.WaitGroup
-	attending.Go(at.run)
-	return at, func() {
-		at.close()
-		attending.Wait()
 	}
 }
 

@@ -1,0 +1,360 @@
+package localbroker_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/gateway"
+	"github.com/tidegate/tidegate/localbroker"
+	"github.com/tidegate/tidegate/localbroker/packet"
+)
+
+// startAttending runs a broker that attends every connection as soon as it can.
+func startAttending(t testing.TB, adjust ...func(*localbroker.Options)) *rig {
+	t.Helper()
+	return (&rig{t: t, host: &memHost{}, log: &logBuffer{}, adjust: adjust, eager: true}).begin()
+}
+
+// attended waits until so many connections are.
+func (r *rig) attended(n int) {
+	r.t.Helper()
+	eventually(r.t, fmt.Sprint(n, " attended connections"), func() bool { return r.broker.Attended() == n })
+}
+
+// mixed is a publisher that goes to and fro between its attendant and a goroutine of its own: it sends one message at a time, many at once, halves of
+// packets, and packets that an attendant does not handle.
+func mixed(c *raw, name string, messages int, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	var unsent []byte
+	for i := range messages {
+		qos := packet.QoS(i % 2) // of each the order is kept
+		payload := name + " " + strconv.Itoa(i) + strings.Repeat(" ", rnd.IntN(40))
+		unsent = append(unsent, publishBytes("t/"+name, payload, qos, uint16(i+1)*uint16(qos), false, false)...)
+		if rnd.IntN(50) == 0 {
+			s := packet.Subscribe{ID: 9, Subscriptions: []packet.Subscription{{Filter: "none"}}}
+			unsent = s.Append(unsent, packet.V311)
+		}
+		switch n := rnd.IntN(10); {
+		case n < 5:
+			c.write(unsent)
+			unsent = nil
+		case n < 7:
+			half := rnd.IntN(len(unsent))
+			c.write(unsent[:half])
+			unsent = unsent[half:]
+		}
+	}
+	c.write(unsent)
+}
+
+// answers reads the answers to mixed's messages and reports the first that is out of order.
+func answers(c *raw, messages int) error {
+	for i := 1; i < messages; i += 2 {
+		p, err := c.tryNext()
+		for err == nil && p.Type() == packet.TypeSuback {
+			p, err = c.tryNext()
+		}
+		if err != nil {
+			return err
+		}
+		if a, ok := p.(*packet.Ack); !ok || a.Kind != packet.TypePuback || a.ID != uint16(i+1) {
+			return fmt.Errorf("got %v %+v, want PUBACK %d", p.Type(), p, i+1)
+		}
+	}
+	return nil
+}
+
+// What an attended connection brings is handled in order and once, however often it is handed to and fro.
+func TestAttendedConnectionsComeAndGoAndLoseNothing(t *testing.T) {
+	r := startAttending(t)
+	const publishers, messages = 8, 2000
+	sub := r.clean("sub")
+	sub.subscribe("t/#", 1)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i := range publishers {
+		c := r.clean(fmt.Sprint("p", i))
+		all.Go(func() { mixed(c, strconv.Itoa(i), messages, uint64(i)) })
+		all.Go(func() {
+			if err := answers(c, messages); err != nil {
+				t.Errorf("publisher %d: %v", i, err)
+			}
+		})
+	}
+	var next [publishers][2]int
+	for i := range next {
+		next[i] = [2]int{0, 1}
+	}
+	for range publishers * messages {
+		p := sub.next().(*packet.Publish)
+		words := strings.Fields(string(p.Payload))
+		from, _ := strconv.Atoi(words[0])
+		n, _ := strconv.Atoi(words[1])
+		if want := next[from][p.QoS]; n != want {
+			t.Fatalf("publisher %d: message %d of QoS %d came, want %d", from, n, p.QoS, want)
+		}
+		next[from][p.QoS] += 2
+		if p.QoS > 0 {
+			sub.write((&packet.Ack{Kind: packet.TypePuback, ID: p.ID}).Append(nil, packet.V311))
+		}
+	}
+	sub.nothing()
+}
+
+// A connection that brings nothing for a while takes no goroutine.
+func TestQuietConnectionsAreAttended(t *testing.T) {
+	r := start(t)
+	const n = 50
+	var clients []*raw
+	for i := range n {
+		c := r.clean(fmt.Sprint("c", i))
+		c.subscribe("a", 0)
+		clients = append(clients, c)
+	}
+	before := runtime.NumGoroutine()
+	r.attended(n)
+	if got := runtime.NumGoroutine(); got > before-n/2 {
+		t.Errorf("%d goroutines, there were %d with one for each of %d connections", got, before, n)
+	}
+	clients[0].publish("a", "x", 0, 0, false)
+	for _, c := range clients {
+		c.expectPublish("a", "x", 0, 0, false, false)
+	}
+	for _, c := range clients {
+		c.nothing()
+	}
+}
+
+// A connection that brings much at once has a goroutine of its own, until it brings little.
+func TestAFastConnectionIsNotAttended(t *testing.T) {
+	r := start(t)
+	c := r.clean("c")
+	r.attended(1) // it is quiet
+	var many []byte
+	for range 100 {
+		many = append(many, publishBytes("a", "x", 0, 0, false, false)...)
+	}
+	c.write(many)
+	eventually(t, "a goroutine of its own", func() bool { return r.broker.Attended() == 0 })
+	c.nothing()
+	r.attended(1)
+}
+
+// Attended connections are ended when they have been silent for too long, and only those.
+func TestKeepAliveOfAttendedConnections(t *testing.T) {
+	r := startAttending(t)
+	connect := func(id string, keepAlive uint16) *raw {
+		c := r.dial()
+		c.connect(&packet.Connect{ClientID: id, CleanStart: true, KeepAlive: keepAlive})
+		c.expect("20 02 00 00")
+		return c
+	}
+	silent, long, none, lively := connect("silent", 1), connect("long", 600), connect("none", 0), connect("lively", 1)
+	r.attended(4)
+	gone := make(chan struct{})
+	go func() {
+		silent.closed()
+		close(gone)
+	}()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for over := false; !over; {
+		select {
+		case <-gone:
+			over = true
+		case <-tick.C:
+		}
+		lively.send("c0 00")
+		lively.expect("d0 00")
+	}
+	r.log.await(t, "client=silent", "one and a half times the keep alive")
+	long.nothing()
+	none.nothing()
+	lively.nothing()
+}
+
+// However an attended connection ends, it does so as any other, and its will is published or is not.
+func TestAttendedConnectionsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(t *testing.T, r *rig, c *raw)
+		will bool
+		log  string
+	}{
+		{"DISCONNECT", func(_ *testing.T, _ *rig, c *raw) { c.send("e0 00"); c.closed() }, false, "the client has disconnected"},
+		{"end of file", func(_ *testing.T, _ *rig, c *raw) { c.close() }, true, "closed it without DISCONNECT"},
+		{"a message and end of file", func(_ *testing.T, _ *rig, c *raw) {
+			c.publish("w", "last", 0, 0, false)
+			c.close()
+		}, true, "closed it without DISCONNECT"},
+		{"reset", func(t *testing.T, _ *rig, c *raw) {
+			if err := c.c.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			c.close()
+		}, true, "reset by peer"},
+		{"taken over", func(_ *testing.T, r *rig, c *raw) {
+			r.clean("c")
+			c.closed()
+		}, true, "took over"},
+		{"malformed", func(_ *testing.T, _ *rig, c *raw) { c.send("36 04 00 01 61 00"); c.closed() }, true, "client broke the protocol"},
+		{"malformed behind a message", func(_ *testing.T, _ *rig, c *raw) { c.send("30 05 00 01 77 61 62 f0 00"); c.closed() }, true, "client broke the protocol"},
+		{"forbidden topic", func(_ *testing.T, _ *rig, c *raw) { c.publish("$SYS/x", "", 0, 0, false); c.closed() }, true, "MQTT-4.7.2-1"},
+		{"second CONNECT", func(_ *testing.T, _ *rig, c *raw) {
+			c.connect(&packet.Connect{ClientID: "c", CleanStart: true})
+			c.closed()
+		}, true, "MQTT-3.1.0-2"},
+		{"too large", func(_ *testing.T, _ *rig, c *raw) { c.send("30 ff ff ff 7f"); c.closed() }, true, "client broke the protocol"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := startAttending(t)
+			watch := r.clean("watch")
+			watch.subscribe("w", 0)
+			c := r.dial()
+			c.connect(&packet.Connect{ClientID: "c", CleanStart: true, Will: &packet.Will{Topic: "w", Payload: []byte("gone")}})
+			c.expect("20 02 00 00")
+			r.attended(2)
+			tt.end(t, r, c)
+			if strings.Contains(tt.name, "a message") {
+				watch.next()
+			}
+			if tt.will {
+				watch.expectPublish("w", "gone", 0, 0, false, false)
+			}
+			r.log.await(t, "client=c", tt.log)
+			watch.nothing()
+		})
+	}
+}
+
+// A client of MQTT 5 whose attended connection is ended is told why.
+func TestAnAttendedClientIsToldWhyItEnds(t *testing.T) {
+	r := startAttending(t)
+	connect := func() *raw {
+		c := r.dial()
+		c.version = packet.V5
+		c.connect(&packet.Connect{ClientID: "c", CleanStart: true, Version: packet.V5})
+		c.next()
+		return c
+	}
+	c := connect()
+	r.attended(1)
+	again := connect()
+	if d, ok := c.next().(*packet.Disconnect); !ok || d.Code != packet.ReasonSessionTakenOver {
+		t.Fatalf("got %+v, want DISCONNECT with 0x8e", d)
+	}
+	c.closed()
+	r.attended(1)
+	r.stop()
+	if d, ok := again.next().(*packet.Disconnect); !ok || d.Code != packet.ReasonServerShuttingDown {
+		t.Fatalf("got %+v, want DISCONNECT with 0x8b", d)
+	}
+}
+
+// Kill and input meet: many take over from each other while they publish.
+func TestTakeOverOfAttendedConnections(t *testing.T) {
+	r := startAttending(t)
+	watch := r.clean("watch")
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 100 {
+				c, err := net.Dial("tcp", r.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				v := packet.V311
+				if i%2 == 0 {
+					v = packet.V5
+				}
+				p := packet.Connect{ClientID: fmt.Sprint("c", i%3), CleanStart: true, Version: v, KeepAlive: 1}
+				_, _ = c.Write(p.Append(nil, v))
+				_ = c.SetReadDeadline(time.Now().Add(patience))
+				if _, err := c.Read(make([]byte, 100)); err == nil {
+					for range i {
+						_, _ = c.Write([]byte{0xc0, 0})
+						_, _ = c.Read(make([]byte, 100))
+					}
+				}
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	eventually(t, "one connection", func() bool { return r.broker.Stats().Connections == 1 })
+	watch.nothing()
+	r.attended(1)
+}
+
+// A publisher that has to wait, for a slow subscriber or for the store, waits in a goroutine of its own.
+func TestAnAttendantDoesNotWait(t *testing.T) {
+	t.Run("subscriber", func(t *testing.T) {
+		r := startAttending(t, func(o *localbroker.Options) { o.MaxQueued, o.StallPatience = 8, time.Minute })
+		sub, first, c, other := r.clean("sub"), r.clean("first"), r.clean("c"), r.clean("other")
+		sub.subscribe("a", 0)
+		big := strings.Repeat("x", 256<<10)
+		for range 16 { // more than the sockets take
+			first.publish("a", big, 0, 0, false)
+		}
+		r.attended(3) // first waits
+		c.publish("a", "x", 0, 0, false)
+		r.attended(2)
+		for range 30 {
+			other.nothing()
+		}
+	})
+	t.Run("store", func(t *testing.T) {
+		const limit = 10
+		r := startAttending(t, func(o *localbroker.Options) { o.MaxUnacknowledged = limit })
+		kept := r.queue("cloud", localbroker.QueueSub{Filters: []string{"a"}})
+		c, other := r.clean("c"), r.clean("other")
+		r.mem.hold()
+		for i := range 3 * limit {
+			c.publish("a", strconv.Itoa(i), 1, uint16(i+1), false)
+			other.nothing()
+		}
+		r.attended(1)
+		r.mem.release()
+		for i := range 3 * limit {
+			c.checkAck(c.next(), packet.TypePuback, uint16(i+1))
+		}
+		for i, d := range kept.read(3 * limit) {
+			if got := string(d.Record.Body.(*gateway.Message).Payload); got != strconv.Itoa(i) {
+				t.Fatalf("message %d is %s", i, got)
+			}
+		}
+		r.attended(2)
+	})
+}
+
+// Packets that come byte for byte are packets.
+func TestAnAttendedClientThatSendsByteForByte(t *testing.T) {
+	r := startAttending(t)
+	c := r.clean("c")
+	c.subscribe("a", 2)
+	for i := range 20 {
+		all := publishBytes("a", strconv.Itoa(i), packet.QoS(i%3), uint16(i+1)*uint16(min(1, i%3)), false, false)
+		for _, b := range all {
+			c.write([]byte{b})
+			c.write(nil)
+			r.attended(1)
+		}
+		var answers bytes.Buffer
+		for n := 1 + min(1, i%3); n > 0; n-- {
+			p := c.next()
+			fmt.Fprint(&answers, p.Type(), " ")
+		}
+		if got := answers.String(); !strings.Contains(got, "PUBLISH") {
+			t.Fatalf("message %d: got %s", i, got)
+		}
+	}
+}
