@@ -99,7 +99,7 @@ func isShort(f packet.Frame) bool {
 // connection is over.
 func (c *conn) resume(ctx context.Context, err error) {
 	c.pace.n = 0
-	c.setPatient(true)
+	c.setPatient(!c.isSlow(0))
 	switch {
 	case c.rd == nil && err != nil:
 		err = c.silence(err)

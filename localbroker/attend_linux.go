@@ -165,7 +165,7 @@ func (c *conn) glance(ctx context.Context, now time.Time) (stays bool, err error
 	c.b.stats.bytesIn.Add(uint64(n))
 	c.heard = now
 	c.rd = c.newReading()
-	if c.isFast(n) {
+	if c.isFast(n) || c.in.isFull() { // there may be more, and of that nothing is told
 		return false, nil
 	}
 	return c.handleAtOnce(ctx)
