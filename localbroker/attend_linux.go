@@ -123,15 +123,12 @@ func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 	tooMuch := a.tooMuch(len(events), now)
 	for i, g := range a.round {
 		a.round[i] = guest{}
-		if tooMuch || g.leaves {
-			a.handBack(g.c, nil)
-			continue
-		}
-		if stays, err := g.c.glance(a.ctx, now); !stays {
+		stays, err := g.c.glance(a.ctx, now)
+		if stays && !g.leaves && !tooMuch {
+			a.kept = append(a.kept, g.c)
+		} else {
 			a.handBack(g.c, err)
-			continue
 		}
-		a.kept = append(a.kept, g.c)
 	}
 	a.conclude()
 }
