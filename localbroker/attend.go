@@ -77,7 +77,8 @@ func (c *conn) handleAtOnce(ctx context.Context) (all bool, err error) {
 		case err != nil || n > 0 && !isShort(f):
 			return false, nil // consume finds the same
 		case n == 0:
-			return true, nil
+			c.commitCollected()
+			return !c.mustWait(), nil
 		}
 		if err := c.take(ctx, f, n); err != nil {
 			return false, err

@@ -14,12 +14,11 @@ import (
 // maxRound is how many connections an attendant reads before it does what follows from what they have brought.
 const maxRound = 64
 
-// An attendant that reads busyReads times in busyTime has too much to do: those that bring something get goroutines of their own, and
-// for busyRest none comes back.
+// An attendant that is at work for more than half of busyTime has too much to do: those that bring something get goroutines of their own, which
+// other processors can run, and for busyRest none comes back.
 const (
-	busyReads = 512
-	busyTime  = 10 * time.Millisecond
-	busyRest  = time.Second
+	busyTime = 100 * time.Millisecond
+	busyRest = time.Second
 )
 
 // attendant reads the slow connections of a listener, all on one goroutine. What they bring at the same moment costs one wake-up, and what
@@ -40,8 +39,7 @@ type attendant struct {
 	events [maxRound]syscall.EpollEvent
 	round  []guest // those that have something
 	kept   []*conn // of these, those that go on being attended
-	pace   pace
-	rests  atomic.Int64 // Unix time in ns until which nobody comes
+	work   work
 }
 
 func newAttendant(ctx context.Context, b *Broker) *attendant { return &attendant{b: b, ctx: ctx} }
@@ -120,7 +118,7 @@ func (a *attendant) poll(fd int) int {
 // serve reads the connections that have something, and then does what follows.
 func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 	a.find(events, now)
-	tooMuch := a.tooMuch(len(events), now)
+	tooMuch := a.work.tooMuch(now)
 	for i, g := range a.round {
 		a.round[i] = guest{}
 		stays, err := g.c.glance(a.ctx, now)
@@ -131,23 +129,30 @@ func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 		}
 	}
 	a.conclude()
+	a.work.spent += time.Since(now)
 }
 
-// tooMuch counts reads and reports whether they have become too many.
-func (a *attendant) tooMuch(reads int, now time.Time) bool {
-	if a.pace.n == 0 || now.Sub(a.pace.since) > busyTime {
-		a.pace = pace{since: now}
+// work is how much an attendant has to do.
+type work struct {
+	since time.Time
+	spent time.Duration // of the time since
+	rests atomic.Int64  // until when nobody comes, in nanoseconds of Unix time
+}
+
+// tooMuch reports whether it is too much, at the begin of a round.
+func (w *work) tooMuch(now time.Time) bool {
+	if now.Sub(w.since) > busyTime {
+		w.since, w.spent = now, 0
 	}
-	a.pace.n += reads
-	if a.pace.n < busyReads {
+	if w.spent <= busyTime/2 {
 		return false
 	}
-	a.rests.Store(now.Add(busyRest).UnixNano())
+	w.rests.Store(now.Add(busyRest).UnixNano())
 	return true
 }
 
-// busy reports whether the attendant has enough to do.
-func (a *attendant) busy(now time.Time) bool { return now.UnixNano() < a.rests.Load() }
+// busy reports whether the attendant takes nobody now.
+func (a *attendant) busy(now time.Time) bool { return now.UnixNano() < a.work.rests.Load() }
 
 // glance reads what the socket has and handles it, as far as that can be done at once. It reports whether the connection can go on
 // being attended; err is why it is over, if it is.
@@ -168,12 +173,11 @@ func (c *conn) glance(ctx context.Context, now time.Time) (stays bool, err error
 	return c.handleAtOnce(ctx)
 }
 
-// conclude does what follows from what the round has brought: for the store, then for subscribers, then for those who have brought it.
+// conclude does what follows from what the round has brought: first for subscribers, then for those who have brought it.
 func (a *attendant) conclude() {
 	direct := maxDirect
 	for _, c := range a.kept {
 		if c.rd != nil {
-			c.commitCollected()
 			c.account()
 		}
 	}

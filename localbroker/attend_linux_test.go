@@ -297,8 +297,11 @@ func TestTakeOverOfAttendedConnections(t *testing.T) {
 
 // A publisher that has to wait, for a slow subscriber or for the store, waits in a goroutine of its own.
 func TestAnAttendantDoesNotWait(t *testing.T) {
-	t.Run("subscriber", func(t *testing.T) {
+	subscriber := func(t *testing.T, queues ...string) {
 		r := startAttending(t, func(o *localbroker.Options) { o.MaxQueued, o.StallPatience = 8, time.Minute })
+		for _, name := range queues {
+			r.queue(name, localbroker.QueueSub{Filters: []string{"a"}})
+		}
 		sub, first, c, other := r.clean("sub"), r.clean("first"), r.clean("c"), r.clean("other")
 		sub.subscribe("a", 0)
 		big := strings.Repeat("x", 256<<10)
@@ -311,7 +314,9 @@ func TestAnAttendantDoesNotWait(t *testing.T) {
 		for range 30 {
 			other.nothing()
 		}
-	})
+	}
+	t.Run("subscriber", func(t *testing.T) { subscriber(t) })
+	t.Run("subscriber behind the store", func(t *testing.T) { subscriber(t, "cloud") })
 	t.Run("store", func(t *testing.T) {
 		const limit = 10
 		r := startAttending(t, func(o *localbroker.Options) { o.MaxUnacknowledged = limit })

@@ -1,0 +1,68 @@
+package localbroker
+
+import (
+	"testing"
+	"time"
+)
+
+// paced gives the pace so many reads, each so long after the one before, and returns what the last one says.
+func paced(p *pace, reads int, every time.Duration) (d time.Duration, ok bool) {
+	now := time.Unix(0, 0)
+	for range reads {
+		d, ok = p.took(normalPacing().reads, now)
+		now = now.Add(every)
+	}
+	return d, ok
+}
+
+// How long a number of reads took is told with the last of them, and counted anew from there.
+func TestPaceTellsHowLongReadsTook(t *testing.T) {
+	var p pace
+	n := normalPacing().reads
+	for round := range 3 {
+		if _, ok := paced(&p, n, time.Millisecond); ok {
+			t.Errorf("round %d: told after %d reads, which leave one time less between them", round, n)
+		}
+		p = pace{}
+		if d, ok := paced(&p, n+1, time.Millisecond); !ok || d != time.Duration(n)*time.Millisecond {
+			t.Errorf("round %d: %v, %v, want %v", round, d, ok, time.Duration(n)*time.Millisecond)
+		}
+	}
+}
+
+// Who becomes attended does not lose that at the same pace.
+func TestPacingHasASpan(t *testing.T) {
+	if p := normalPacing(); p.slow <= p.fast {
+		t.Errorf("slow from %v on, and fast up to %v: a connection between them would come and go", p.slow, p.fast)
+	}
+}
+
+// An attendant that is at work for more than half of the time takes nobody for a while, and then it does.
+func TestAnAttendantKnowsWhenItHasTooMuchToDo(t *testing.T) {
+	var a attendant
+	now := time.Unix(1000, 0)
+	round := func(work, pause time.Duration) (tooMuch bool) {
+		tooMuch = a.work.tooMuch(now)
+		a.work.spent += work
+		now = now.Add(work + pause)
+		return tooMuch
+	}
+	for range 1000 {
+		if round(2*time.Millisecond, 3*time.Millisecond) || a.busy(now) {
+			t.Fatal("two fifths of the time are too much")
+		}
+	}
+	rounds := 0
+	for ; !round(4*time.Millisecond, time.Millisecond); rounds++ {
+		if rounds > 100 {
+			t.Fatal("four fifths of the time are not too much")
+		}
+	}
+	if !a.busy(now) {
+		t.Error("it has too much to do, and still takes more")
+	}
+	now = now.Add(busyRest)
+	if a.busy(now) || round(0, 0) {
+		t.Error("it takes nobody when it has rested")
+	}
+}
