@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -103,6 +104,7 @@ func (a *attendant) attend(fd uintptr) bool {
 		if n < len(a.events) {
 			return false
 		}
+		runtime.Gosched() // the scheduler hears of none of our system calls, and would let us go on for as long as there is something
 	}
 }
 
@@ -123,6 +125,7 @@ func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 		a.round[i] = guest{}
 		stays, err := g.c.glance(a.ctx, now)
 		if stays && !g.leaves && !tooMuch {
+			g.c.in.rest() // what it had for input the next one has
 			a.kept = append(a.kept, g.c)
 		} else {
 			a.handBack(g.c, err)
@@ -192,7 +195,6 @@ func (a *attendant) conclude() {
 			c.rd.free()
 			c.rd = nil
 		}
-		c.in.rest()
 		a.letGo(c)
 		a.kept[i] = nil
 	}
