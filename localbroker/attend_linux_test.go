@@ -20,7 +20,7 @@ import (
 // startAttending runs a broker that attends every connection as soon as it can.
 func startAttending(t testing.TB, adjust ...func(*localbroker.Options)) *rig {
 	t.Helper()
-	return (&rig{t: t, host: &memHost{}, log: &logBuffer{}, adjust: adjust, eager: true}).begin()
+	return startOn(t, &memHost{eager: true}, adjust...)
 }
 
 // attended waits until so many connections are.
@@ -70,6 +70,13 @@ func answers(c *raw, messages int) error {
 		}
 	}
 	return nil
+}
+
+// Whether a connection is attended or not, clients see no difference.
+func TestOverReferenceStoreAttended(t *testing.T) {
+	for _, c := range suite {
+		t.Run(c.name, func(t *testing.T) { c.run(t, &memHost{eager: true}) })
+	}
 }
 
 // What an attended connection brings is handled in order and once, however often it is handed to and fro.

@@ -37,6 +37,7 @@ type host interface {
 type memHost struct {
 	disk  *image
 	store *memStore
+	eager bool // the connections of its broker are attended as soon as they can be
 }
 
 func (h *memHost) open(testing.TB) localbroker.Store {
@@ -67,7 +68,6 @@ type rig struct {
 	log    *logBuffer
 	queues []localbroker.QueueSub
 	adjust []func(*localbroker.Options)
-	eager  bool // connections are attended as soon as they can be
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -81,16 +81,11 @@ func start(t testing.TB, adjust ...func(*localbroker.Options)) *rig {
 
 func startOn(t testing.TB, h host, adjust ...func(*localbroker.Options)) *rig {
 	t.Helper()
-	return (&rig{t: t, host: h, log: &logBuffer{}, adjust: adjust}).begin()
-}
-
-// begin starts the rig until the test ends.
-func (r *rig) begin() *rig {
-	r.t.Helper()
+	r := &rig{t: t, host: h, log: &logBuffer{}, adjust: adjust}
 	r.up()
-	r.t.Cleanup(func() {
+	t.Cleanup(func() {
 		r.down()
-		noLeaks(r.t)
+		noLeaks(t)
 	})
 	return r
 }
@@ -109,7 +104,7 @@ func (r *rig) up() {
 	if r.broker, err = localbroker.New(opts); err != nil {
 		r.t.Fatal(err)
 	}
-	if r.eager {
+	if h, ok := r.host.(*memHost); ok && h.eager {
 		r.broker.AttendAtOnce()
 	}
 	for _, q := range r.queues {
