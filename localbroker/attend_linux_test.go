@@ -308,17 +308,27 @@ func TestAnAttendantDoesNotWait(t *testing.T) {
 		for _, name := range queues {
 			r.queue(name, localbroker.QueueSub{Filters: []string{"a"}})
 		}
+		var filling sync.WaitGroup
+		t.Cleanup(filling.Wait)
 		sub, first, c, other := r.clean("sub"), r.clean("first"), r.clean("c"), r.clean("other")
 		sub.subscribe("a", 0)
-		big := strings.Repeat("x", 256<<10)
-		for range 16 { // more than the sockets take
-			first.publish("a", big, 0, 0, false)
-		}
-		r.attended(3) // first waits
-		c.publish("a", "x", 0, 0, false)
-		r.attended(2)
+		big := publishBytes("a", strings.Repeat("x", 256<<10), 0, 0, false, false)
+		filling.Go(func() {
+			for range 16 { // more than the sockets take: first has to wait, until its connection ends
+				if _, err := first.c.Write(big); err != nil {
+					return
+				}
+			}
+		})
+		eventually(t, "a publisher that waits", func() bool {
+			c.publish("a", "x", 0, 0, false)
+			return r.broker.Attended() == 2
+		})
 		for range 30 {
 			other.nothing()
+		}
+		if got := r.broker.Attended(); got != 2 {
+			t.Errorf("%d connections are attended, want 2, those that need not wait", got)
 		}
 	}
 	t.Run("subscriber", func(t *testing.T) { subscriber(t) })
