@@ -28,7 +28,7 @@ type pacing struct {
 
 // normalPacing keeps those apart that would have an attendant do much of what several processors could.
 func normalPacing() pacing {
-	return pacing{reads: 16, slow: 4 * time.Millisecond, fast: 2 * time.Millisecond}
+	return pacing{reads: 16, slow: 16 * time.Millisecond, fast: 8 * time.Millisecond}
 }
 
 // pace counts reads and tells how long so many of them took.

@@ -15,7 +15,7 @@ import (
 // maxRound is how many connections an attendant reads before it does what follows from what they have brought.
 const maxRound = 64
 
-// An attendant that is at work for more than half of busyTime has too much to do: those that bring something get goroutines of their own, which
+// An attendant that is at work for more than a quarter of busyTime has too much to do: those that bring something get goroutines of their own, which
 // other processors can run, and for busyRest none comes back.
 const (
 	busyTime = 100 * time.Millisecond
@@ -147,7 +147,7 @@ func (w *work) tooMuch(now time.Time) bool {
 	if now.Sub(w.since) > busyTime {
 		w.since, w.spent = now, 0
 	}
-	if w.spent <= busyTime/2 {
+	if w.spent <= busyTime/4 {
 		return false
 	}
 	w.rests.Store(now.Add(busyRest).UnixNano())

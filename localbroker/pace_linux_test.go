@@ -37,7 +37,7 @@ func TestPacingHasASpan(t *testing.T) {
 	}
 }
 
-// An attendant that is at work for more than half of the time takes nobody for a while, and then it does.
+// An attendant that is at work for more than a quarter of the time takes nobody for a while, and then it does.
 func TestAnAttendantKnowsWhenItHasTooMuchToDo(t *testing.T) {
 	var a attendant
 	now := time.Unix(1000, 0)
@@ -48,14 +48,14 @@ func TestAnAttendantKnowsWhenItHasTooMuchToDo(t *testing.T) {
 		return tooMuch
 	}
 	for range 1000 {
-		if round(2*time.Millisecond, 3*time.Millisecond) || a.busy(now) {
-			t.Fatal("two fifths of the time are too much")
+		if round(time.Millisecond, 4*time.Millisecond) || a.busy(now) {
+			t.Fatal("a fifth of the time is too much")
 		}
 	}
 	rounds := 0
-	for ; !round(4*time.Millisecond, time.Millisecond); rounds++ {
+	for ; !round(2*time.Millisecond, 3*time.Millisecond); rounds++ {
 		if rounds > 100 {
-			t.Fatal("four fifths of the time are not too much")
+			t.Fatal("two fifths of the time are not too much")
 		}
 	}
 	if !a.busy(now) {
