@@ -107,6 +107,7 @@ func (c *conn) resume(ctx context.Context, err error) {
 	case c.rd == nil:
 	case err == nil:
 		err = c.consume(ctx)
+		c.heard = time.Now() // that we have waited is no silence of the client's
 	default:
 		err = c.conclude(err)
 	}

@@ -110,11 +110,16 @@ func (a *attendant) attend(fd uintptr) bool {
 
 // poll asks what there is. It does not wait, and so the scheduler need not hear of it; see readNow.
 func (a *attendant) poll(fd int) int {
-	n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&a.events[0])), maxRound, 0, 0, 0)
-	if e != 0 {
-		return 0 // not a reason that passes: the descriptor is ours until it is closed
+	for {
+		n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&a.events[0])), maxRound, 0, 0, 0)
+		switch e {
+		case 0:
+			return int(n)
+		case syscall.EINTR: // what there is would be told no more
+		default:
+			return 0 // not a reason that passes: the descriptor is ours until it is closed
+		}
 	}
-	return int(n)
 }
 
 // serve reads the connections that have something, and then does what follows.

@@ -1,6 +1,7 @@
 package localbroker
 
 import (
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,5 +65,48 @@ func TestAnAttendantKnowsWhenItHasTooMuchToDo(t *testing.T) {
 	now = now.Add(busyRest)
 	if a.busy(now) || round(0, 0) {
 		t.Error("it takes nobody when it has rested")
+	}
+}
+
+// Whose time is over when it takes its seat, before it is attended, is looked at again.
+func TestWhoIsAboutToBeAttendedIsNotForgotten(t *testing.T) {
+	a := newAttendant(t.Context(), nil)
+	if !a.open() {
+		t.Fatal("there is no epoll instance")
+	}
+	defer a.close()
+	now := time.Now()
+	c := &conn{heard: now.Add(-time.Minute), idle: time.Second}
+	a.sit(c)
+	if got := a.silent(now); len(got) != 0 || !a.look.Equal(now.Add(lookTime)) {
+		t.Errorf("%d are silent, and next looked at is at %v, want none, and after %v", len(got), a.look.Sub(now), lookTime)
+	}
+	c.reads.Store(readsAttended)
+	if got := a.silent(now); len(got) != 1 || got[0].c != c {
+		t.Errorf("%d are silent, want the one", len(got))
+	}
+}
+
+// An event may be older than who has the seat now.
+func TestAnOldEventIsNotOfWhoHasTheSeatNow(t *testing.T) {
+	a := newAttendant(t.Context(), nil)
+	if !a.open() {
+		t.Fatal("there is no epoll instance")
+	}
+	defer a.close()
+	before, _ := wired(t)
+	after, _ := wired(t)
+	old := *a.sit(before)
+	a.leave(before)
+	e := *a.sit(after)
+	after.reads.Store(readsAttended)
+	if old.Fd != e.Fd {
+		t.Fatalf("the seats are %d and %d, want one that is used again", old.Fd, e.Fd)
+	}
+	if a.find([]syscall.EpollEvent{old}, time.Now()); len(a.round) != 0 {
+		t.Error("somebody else's event is taken for that of who has the seat now")
+	}
+	if a.find([]syscall.EpollEvent{e}, time.Now()); len(a.round) != 1 || a.round[0].c != after {
+		t.Errorf("%d have something, want the one", len(a.round))
 	}
 }

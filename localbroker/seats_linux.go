@@ -127,13 +127,12 @@ func (a *attendant) silent(now time.Time) []guest {
 			continue
 		}
 		due := s.heard.Add(s.idle)
-		switch {
-		case now.Before(due):
-			if next.IsZero() || due.Before(next) {
-				next = due
-			}
-		case s.c.reads.CompareAndSwap(readsAttended, readsBusy):
+		if !now.Before(due) && s.c.reads.CompareAndSwap(readsAttended, readsBusy) {
 			a.round = append(a.round, guest{c: s.c})
+			continue
+		}
+		if next.IsZero() || due.Before(next) { // it may be over for one that is only about to be attended
+			next = due
 		}
 	}
 	if soonest := now.Add(lookTime); !next.IsZero() && next.Before(soonest) {
