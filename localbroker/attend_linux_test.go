@@ -399,3 +399,18 @@ func TestAnAttendedClientThatSendsByteForByte(t *testing.T) {
 		}
 	}
 }
+
+// There may be more than a buffer that holds the begin of a packet has room for, and of that nothing is told.
+func TestAnAttendedClientWhosePacketIsLargerThanItsBuffer(t *testing.T) {
+	r := startAttending(t)
+	c, other := r.clean("c"), r.clean("other")
+	for i := range 10 {
+		all := publishBytes("a", strings.Repeat("x", 900), 1, uint16(i+1), false, false)
+		c.write(all[:200])
+		other.nothing()
+		other.nothing() // and so the first part has been read
+		r.attended(2)
+		c.write(all[200:])
+		c.checkAck(c.next(), packet.TypePuback, uint16(i+1))
+	}
+}
