@@ -232,3 +232,15 @@ func TestWhoDoesNotReadAnswersIsNotHandledAtOnce(t *testing.T) {
 		t.Errorf("handled %v, %v", all, err)
 	}
 }
+
+// Nothing more is handled at once when a subscriber is to be waited for.
+func TestWhoHasToWaitForASubscriberIsNotHandledAtOnce(t *testing.T) {
+	c, _ := wired(t)
+	c.in.b, c.in.w = []byte(pingreq), len(pingreq)
+	c.limit = 100
+	c.rd = c.newReading()
+	c.rd.sink.pressed = append(c.rd.sink.pressed, c.session)
+	if all, err := c.handleAtOnce(t.Context()); all || err != nil || len(c.in.data()) != len(pingreq) {
+		t.Errorf("handled %v, %v, and %d bytes are left", all, err, len(c.in.data()))
+	}
+}
