@@ -202,3 +202,10 @@ func (a *acks) crowded(limit int) bool {
 	a.blocked = full
 	return full
 }
+
+// full reports whether there is no room for another answer.
+func (a *acks) full(limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.n >= limit || len(a.ready) >= maxReady
+}

@@ -32,6 +32,7 @@ type Broker struct {
 	crowd  crowd
 	memory memory
 	seed   maphash.Seed // of receipts
+	pacing pacing
 
 	firstSeq uint64    // of this start: records below it were there before
 	began    time.Time // when this start was
@@ -85,6 +86,7 @@ func New(o Options) (*Broker, error) {
 		logins:   newLogins(),
 		refusals: newRefusals(),
 		crowd:    crowd{began: time.Now()},
+		pacing:   normalPacing(),
 		seed:     maphash.MakeSeed(),
 		memory:   memory{max: int64(o.MaxQueuedTotal)},
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +24,8 @@ var (
 	errRefused    = errors.New("the connection was refused")
 )
 
-// conn is one network connection. Its reader goroutine owns all fields but those said to be shared, reads and handles packets, and tidies up
-// at the end. At most one other goroutine, its writer, runs while there is something to write.
+// conn is one network connection. Who reads it, a goroutine of its own or its attendant, owns all fields but those said to be shared, reads and
+// handles packets; the goroutine tidies up at the end. At most one other goroutine, its writer, runs while there is something to write.
 type conn struct {
 	b         *Broker
 	nc        net.Conn
@@ -57,11 +56,14 @@ type conn struct {
 	saidFilter  seldom // subscriptions that were
 
 	in         inbuf
-	sock       *socket   // nil for what is not one
-	heard      time.Time // when the last input was handled
-	came       int64     // when the last input came; see crowd
-	inCrowd    bool      // so did that of others
-	rd         *reading  // while packets are handled
+	sock       *socket    // nil for what is not one
+	attendant  *attendant // may read the connection while little comes; nil: none can
+	seat       int32      // there
+	pace       pace       // of reads
+	heard      time.Time  // when the last input was handled
+	came       int64      // when the last input came; see crowd
+	inCrowd    bool       // so did that of others
+	rd         *reading   // while packets are handled
 	routes     map[string]*route
 	routeBytes int           // about what they take
 	replayed   chan struct{} // closed when the retained messages of the last SUBSCRIBE are committed; nil when there is nothing to wait for
@@ -69,6 +71,7 @@ type conn struct {
 
 	// Shared.
 	acks    acks
+	reads   atomic.Int32    // see attend.go
 	pull    *pull           // the persistent session's queue; of the writer
 	writing atomic.Int32    // see writer.go
 	parted  chan struct{}   // the writer has left a dead connection; capacity 1; nil until it is dead
@@ -94,6 +97,7 @@ type reading struct {
 	publish   packet.Publish
 	ack       packet.Ack
 	early     []byte // answers that need not wait
+	said      bool   // answers of early are ready
 	more      bool   // there is something for the writer that the reader does not write itself
 	pubacks   []confirmation
 	acked     []uint64 // positions that the client has confirmed
@@ -109,6 +113,12 @@ type reading struct {
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// newReading begins to handle what one read has brought.
+func (c *conn) newReading() *reading {
+	c.patience = slowFactor * c.b.opts.StallPatience
+	return readings.Get().(*reading)
+}
 
 // free gives the reading back, without what it refers to.
 func (rd *reading) free() {
@@ -145,10 +155,13 @@ func (c *conn) kill(reason error) {
 		close(c.closed)
 		if !c.polite.Load() {
 			c.raw.Close() // not nc, which may say goodbye and wait for the answer
-			return
+		} else {
+			_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
+			time.AfterFunc(farewellTime, func() { c.raw.Close() })
 		}
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
-		time.AfterFunc(farewellTime, func() { c.raw.Close() })
+		if c.reads.CompareAndSwap(readsAttended, readsOwn) {
+			c.attendant.handBack(c, nil)
+		}
 	})
 }
 
@@ -204,48 +217,6 @@ func (c *conn) finish(err error) {
 	c.raw.Close()
 }
 
-// consume handles the packets that have been read. What follows from them is done once, at the end.
-func (c *conn) consume(ctx context.Context) error {
-	c.rd = readings.Get().(*reading)
-	c.patience = slowFactor * c.b.opts.StallPatience
-	err := c.awaitRoom()
-	for err == nil {
-		var frame packet.Frame
-		var n int
-		frame, n, err = packet.NextFrame(c.in.data(), c.limit)
-		c.rd.raw = c.in.data()
-		if n == 0 && err == nil {
-			err = c.stranger()
-		}
-		if n == 0 || err != nil {
-			break
-		}
-		c.rd.raw = c.rd.raw[:n]
-		c.in.skip(n)
-		c.rd.packets++
-		if isAnswered(frame) {
-			c.rd.answers++
-		}
-		err = c.handle(ctx, frame)
-		if err == nil && len(c.rd.sink.pressed) > 0 {
-			err = c.yield()
-		}
-		if err == nil && int(c.acks.waiting.Load())+len(c.rd.collected.answers) >= c.b.opts.MaxUnacknowledged {
-			c.commitCollected()
-			err = c.awaitRoom()
-		}
-	}
-	err = c.explain(err)
-	c.commitCollected()
-	if err == nil && len(c.rd.sink.pressed) > 0 {
-		err = c.yield()
-	}
-	c.flush()
-	c.rd.free()
-	c.rd = nil
-	return err
-}
-
 // handle handles one packet.
 func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 	t := f.Type()
@@ -275,36 +246,6 @@ func (c *conn) handle(ctx context.Context, f packet.Frame) error {
 		return breach("a second %s came", t, "MQTT-3.1.0-2")
 	}
 	return breach("a client must not send %s", t, "MQTT-4.8.0-1")
-}
-
-// flush does what follows from the packets handled so far: confirmations to the store, waking of subscribers, answers to the client.
-func (c *conn) flush() {
-	c.commitCollected()
-	rd := c.rd
-	few := rd.count <= fewMessages
-	if few && c.inCrowd && len(rd.sink.wakes) > 0 {
-		runtime.Gosched() // what the others bring for the same subscribers leaves in the same write
-	}
-	if rd.count > 0 {
-		c.b.stats.received.Add(rd.count)
-		c.b.stats.payloadIn.Add(rd.payload)
-		rd.count, rd.payload = 0, 0
-	}
-	c.b.stats.packetsIn.Add(rd.packets)
-	c.b.stats.answers.Add(rd.answers)
-	rd.packets, rd.answers = 0, 0
-	answers := len(rd.early) > 0
-	if answers { // before messages, which may be for this client too
-		c.acks.add(rd.early)
-		rd.early = rd.early[:0]
-	}
-	c.settlePubacks()
-	rd.sink.flush(c.b, few)
-	if answers || rd.more {
-		c.answer(rd.more)
-	}
-	c.tellStore()                        // now that the client has its next messages
-	rd.more, rd.now = false, time.Time{} // a wait may follow
 }
 
 // isAnswered reports whether a packet is answered by one of ours.

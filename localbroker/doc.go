@@ -37,9 +37,13 @@
 //
 //	Run      recovers, publishes the wills of a crash and those whose delay has passed, drops expired sessions; ends the connections
 //	Serve    accepts, and joins one goroutine that closes the listener, and the connections below
-//	reader   one for each connection: reads all that the socket has, handles every packet in it, then does once what follows
-//	         from them: writes the answers, wakes the writers of subscribers, acknowledges to the store. It goes on as a new
-//	         goroutine, with a small stack, when nothing has come for a second, and holds no buffer while it waits
+//	reader   one for each connection that is not attended: reads all that the socket has, handles every packet in it, then
+//	         does once what follows from them: writes the answers, wakes the writers of subscribers, acknowledges to the
+//	         store. When nothing has come for a second, or little for a while, the connection is left to the attendant, or goes
+//	         on in a new goroutine, with a small stack. It holds no buffer while it waits
+//	attendant one for each listener of plain TCP on Linux: reads connections that bring little, those that have something one after the
+//	         other, then does once what follows for all of them. What could take long or has to wait it does not do
+//	         itself: the connection gets a reader, which goes on where the attendant has stopped
 //	writer   at most one for each connection, started when there is something to write and ended when there is no more; it
 //	         gathers answers, messages from memory and messages from the store into one write
 //
@@ -48,6 +52,10 @@
 // disk, is the writer's. When connections bring their messages at the same moment, a reader that has read few lets the others go first, and one
 // write takes what all have for a subscriber. Such small reads and writes are made without telling Go's scheduler (see readNow). Messages of one read that go to the store alike are
 // committed together (see collected). The store calls back on its own goroutines, and what it calls never waits.
+//
+// A burst of messages from many connections that are attended so costs one wake of one goroutine, one read for each of them, one write
+// for each subscriber, and one for each publisher that is answered. Whoever changes conn.reads away from attended owns the reading
+// of the connection: its attendant, while it handles what has come, or kill, which starts the reader that ends it.
 //
 // Of many answers that wait for the store, a few that may leave are held back for up to a millisecond, until there are as many as still wait.
 //
@@ -60,8 +68,8 @@
 //	retained.order  from changing a retained message to committing it
 //	Broker.mu       clients, connections, counts
 //	retained.mu, share.mu
-//	session.mu, acks.mu, tree.mu, routes.mu
+//	session.mu, acks.mu, tree.mu, routes.mu, seats.mu
 //
-// The last six are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a
+// The last seven are never held while the store is called, because the store's callbacks take them. No lock is held across a read or a
 // write of a socket, with the exception of client.turn, which only CONNECTs of the same identifier wait for.
 package localbroker

@@ -58,3 +58,18 @@ func (b *Broker) SubscriptionsWait() bool {
 	}
 	return true
 }
+
+// AttendAtOnce has every connection that can be attended be so as soon as it has brought something, however fast it is.
+func (b *Broker) AttendAtOnce() { b.pacing = pacing{} }
+
+// Attended returns how many connections are, and wait for input.
+func (b *Broker) Attended() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.conns {
+		if c.reads.Load() == readsAttended {
+			n++
+		}
+	}
+	return n
+}

@@ -22,6 +22,13 @@ import (
 // connections that are cut, that stop reading, that wait. Nothing panics, no goroutine is left, what the broker holds and allocates stays
 // within its limits, and a client that keeps the rules is served all the while.
 func FuzzConnections(f *testing.F) {
+	fuzzScripts(f, 4096, func(t *testing.T, cases []packettest.Case, script []byte) {
+		synctest.Test(t, func(t *testing.T) { runScript(t, inPipes{}, cases, script) })
+	})
+}
+
+// fuzzScripts plays scripts, which have so many bytes at most.
+func fuzzScripts(f *testing.F, most int, play func(t *testing.T, cases []packettest.Case, script []byte)) {
 	cases := slices.DeleteFunc(packettest.Cases(), func(c packettest.Case) bool { return len(c.Raw) > 2000 })
 	for i, c := range cases {
 		five := byte(0)
@@ -36,12 +43,12 @@ func FuzzConnections(f *testing.F) {
 	}
 	runs := 0
 	f.Fuzz(func(t *testing.T, script []byte) {
-		if len(script) > 4096 {
+		if len(script) > most {
 			t.Skip("the script is long, which shows nothing that a short one does not")
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		synctest.Test(t, func(t *testing.T) { runScript(t, cases, script) })
+		play(t, cases, script)
 		runtime.ReadMemStats(&after)
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > maxScriptAlloc {
 			t.Errorf("a script of %d bytes made the broker and its clients allocate %d bytes", len(script), grown)
@@ -106,14 +113,44 @@ func (s *scenario) bytes(n int) []byte {
 	return b
 }
 
+// scene is what a script is played in.
+type scene interface {
+	listen(t *testing.T, b *localbroker.Broker) net.Listener
+	dial(t *testing.T, ln net.Listener) net.Conn
+	soon(what func() bool) bool // whether something is so soon
+	pass(d time.Duration)       // time
+	patience() time.Duration    // how long a client waits for the broker to take what it writes
+}
+
+// inPipes is a scene in a bubble of its own time.
+type inPipes struct{}
+
+func (inPipes) listen(*testing.T, *localbroker.Broker) net.Listener { return newPipes() }
+
+func (inPipes) dial(_ *testing.T, ln net.Listener) net.Conn {
+	client, server := net.Pipe()
+	ln.(*pipes).accept <- server
+	return client
+}
+
+func (inPipes) soon(what func() bool) bool {
+	synctest.Wait()
+	return what()
+}
+
+func (inPipes) pass(d time.Duration) { elapse(d) }
+
+func (inPipes) patience() time.Duration { return time.Second }
+
 // stage is where scripts are played.
 type stage struct {
 	t       *testing.T
+	scene   scene
 	cases   []packettest.Case
 	disk    *image
 	store   *memStore
 	broker  *localbroker.Broker
-	ln      *pipes
+	ln      net.Listener
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 	actors  [4]*actor
@@ -123,6 +160,7 @@ type stage struct {
 // actor is one client, which reads or does not.
 type actor struct {
 	c      net.Conn
+	waits  time.Duration // for the broker to take what is written
 	v      packet.Version
 	id     uint16
 	mu     sync.Mutex
@@ -158,14 +196,21 @@ func (a *actor) pause(on bool) {
 	a.cond.Broadcast()
 }
 
-// write writes as far as the broker takes it within a second.
+// heard reports whether what was kept of what has come ends so.
+func (a *actor) heard(end string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return strings.HasSuffix(string(a.got), end)
+}
+
+// write writes as far as the broker takes it soon.
 func (a *actor) write(b []byte) {
-	_ = a.c.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = a.c.SetWriteDeadline(time.Now().Add(a.waits))
 	_, _ = a.c.Write(b) // whatever becomes of it
 }
 
-func runScript(t *testing.T, cases []packettest.Case, bytes []byte) {
-	s := &stage{t: t, cases: cases, disk: newImage()}
+func runScript(t *testing.T, in scene, cases []packettest.Case, bytes []byte) {
+	s := &stage{t: t, scene: in, cases: cases, disk: newImage()}
 	s.up()
 	for in := (scenario{bytes}); len(in.rest) > 0; {
 		s.play(&in)
@@ -174,10 +219,9 @@ func runScript(t *testing.T, cases []packettest.Case, bytes []byte) {
 	for i := range s.actors {
 		s.cut(i)
 	}
-	elapse(time.Minute)
-	synctest.Wait()
-	if n := s.broker.Stats().Connections; n != 1 {
-		t.Errorf("%d connections are left, want the witness's alone", n)
+	s.scene.pass(time.Minute)
+	if !s.scene.soon(func() bool { return s.broker.Stats().Connections == 1 }) {
+		t.Errorf("%d connections are left, want the witness's alone", s.broker.Stats().Connections)
 	}
 	s.down()
 }
@@ -192,13 +236,14 @@ func scriptLimits(o *localbroker.Options) {
 }
 
 func (s *stage) up() {
-	s.store, s.ln = openMemStore(s.disk), newPipes()
+	s.store = openMemStore(s.disk)
 	opts := localbroker.Options{Store: s.store, Auth: anybody{}}
 	scriptLimits(&opts)
 	var err error
 	if s.broker, err = localbroker.New(opts); err != nil {
 		s.t.Fatal(err)
 	}
+	s.ln = s.scene.listen(s.t, s.broker)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	broker, ln := s.broker, s.ln
@@ -207,7 +252,9 @@ func (s *stage) up() {
 	s.witness = s.dial(true)
 	s.witness.write((&packet.Connect{Version: packet.V311, ClientID: witnessID, CleanStart: true}).Append(nil, packet.V311))
 	s.witness.write((&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: witnessID}}}).Append(nil, packet.V311))
-	synctest.Wait()
+	if !s.scene.soon(func() bool { return s.witness.heard("\x90\x03\x00\x01\x00") }) {
+		s.t.Fatal("the witness is not served")
+	}
 }
 
 // witnessID is an identifier and topic that no script has.
@@ -216,12 +263,12 @@ const witnessID = "the witness, 1f0e6c7b"
 // checkWitness sees that messages still come through.
 func (s *stage) checkWitness() {
 	s.t.Helper()
-	s.broker.Publish(&gateway.Record{Body: &gateway.Message{Topic: witnessID, Payload: []byte("still here")}}, nil)
-	synctest.Wait()
 	s.witness.mu.Lock()
-	defer s.witness.mu.Unlock()
-	if !strings.HasSuffix(string(s.witness.got), "still here") {
-		s.t.Errorf("the witness got % x", s.witness.got)
+	s.witness.got = nil
+	s.witness.mu.Unlock()
+	s.broker.Publish(&gateway.Record{Body: &gateway.Message{Topic: witnessID, Payload: []byte("still here")}}, nil)
+	if !s.scene.soon(func() bool { return s.witness.heard("still here") }) {
+		s.t.Error("what is published does not come to the witness any more")
 	}
 }
 
@@ -236,13 +283,11 @@ func (s *stage) down() {
 			a.c.Close()
 		}
 	}
-	synctest.Wait()
+	s.scene.soon(func() bool { return true })
 }
 
 func (s *stage) dial(keep bool) *actor {
-	client, server := net.Pipe()
-	s.ln.accept <- server
-	a := &actor{c: client, v: packet.V311}
+	a := &actor{c: s.scene.dial(s.t, s.ln), waits: s.scene.patience(), v: packet.V311}
 	a.cond = sync.NewCond(&a.mu)
 	go a.read(keep)
 	return a
@@ -385,7 +430,7 @@ func (s *stage) otherwise(i int, how byte) {
 	case 0:
 		s.cut(i)
 	case 1:
-		elapse(time.Duration(how&0x3f) * time.Second)
+		s.scene.pass(time.Duration(how&0x3f) * time.Second)
 	case 2: // a kill; the clients' connections go with it
 		s.checkWitness()
 		s.store.mu.Lock()

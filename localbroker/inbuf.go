@@ -51,6 +51,9 @@ func (in *inbuf) space() []byte {
 	return in.b[in.w:]
 }
 
+// isFull reports whether a read has found no more room than it has used.
+func (in *inbuf) isFull() bool { return in.w == len(in.b) }
+
 // filled notes that n bytes were read to space.
 func (in *inbuf) filled(n int) {
 	in.w += n

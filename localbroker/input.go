@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// quietTime is how long nothing comes until a connection counts as quiet. Its reader then goes on in a new goroutine, because the stack of
-// the old one has grown with what it had to do and would not become small again: most connections are quiet most of the time.
+// quietTime is how long nothing comes until a connection counts as quiet. It is attended then, or where none attends it its reader goes on in a new
+// goroutine, because the stack of the old one has grown with what it had to do and would not become small again: most connections are quiet most
+// of the time.
 const quietTime = time.Second
 
 // errQuiet is why a reader leaves a connection that goes on.
@@ -17,7 +18,12 @@ var errQuiet = errors.New("nothing has come for a while")
 // serve reads and handles packets until the connection ends.
 func (c *conn) serve(ctx context.Context) {
 	err := c.read(ctx)
-	if errors.Is(err, errQuiet) {
+	if errors.Is(err, errQuiet) || errors.Is(err, errSlow) {
+		if c.attendable() && c.attendant.join(c) {
+			return // and see resume
+		}
+		c.attendant = nil // which is not asked again
+		c.setPatient(true)
 		go c.serve(ctx) // still the one that writers counts
 		return
 	}
@@ -39,6 +45,7 @@ func (c *conn) read(ctx context.Context) error {
 				return err
 			}
 			c.heard, c.quiet = time.Now(), false
+			c.setPatient(!c.isSlow(n))
 		}
 		if err != nil {
 			if err = c.silence(err); err != nil {

@@ -37,6 +37,7 @@ type host interface {
 type memHost struct {
 	disk  *image
 	store *memStore
+	eager bool // the connections of its broker are attended as soon as they can be
 }
 
 func (h *memHost) open(testing.TB) localbroker.Store {
@@ -102,6 +103,9 @@ func (r *rig) up() {
 	var err error
 	if r.broker, err = localbroker.New(opts); err != nil {
 		r.t.Fatal(err)
+	}
+	if h, ok := r.host.(*memHost); ok && h.eager {
+		r.broker.AttendAtOnce()
 	}
 	for _, q := range r.queues {
 		r.broker.AddQueue(q)

@@ -63,6 +63,8 @@ func (b *Broker) accept(ctx context.Context, ln net.Listener, lo *ListenerOption
 	if lo.Name == "" {
 		lo.Name = ln.Addr().String()
 	}
+	at := newAttendant(ctx, b)
+	defer at.close() // which has nobody to attend any more
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	defer b.killAll(func(c *conn) bool { return c.lo == lo })
@@ -71,7 +73,7 @@ func (b *Broker) accept(ctx context.Context, ln net.Listener, lo *ListenerOption
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 0
-			b.admit(ctx, &conns, nc, lo)
+			b.admit(ctx, &conns, nc, lo, at)
 			continue
 		}
 		if ctx.Err() != nil || b.quitting() {
@@ -114,7 +116,7 @@ func (b *Broker) rest(ctx context.Context, d time.Duration) {
 }
 
 // admit starts the goroutine of a connection, if the limits have room for it. Nothing was read from it yet.
-func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, lo *ListenerOptions) {
+func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, lo *ListenerOptions, at *attendant) {
 	if tcp, ok := nc.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer) // without it the connection works as well
 	}
@@ -128,7 +130,7 @@ func (b *Broker) admit(ctx context.Context, conns *sync.WaitGroup, nc net.Conn, 
 		return
 	}
 	b.stats.sockets.Add(1)
-	c.writers = conns
+	c.writers, c.attendant = conns, at
 	conns.Add(1)
 	go c.run(ctx)
 }

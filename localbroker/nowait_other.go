@@ -18,3 +18,8 @@ type writeOnce struct{}
 
 // writeNow writes nothing.
 func (c *conn) writeNow(*writeOnce, []byte) int { return 0 }
+
+// attendable reports that none is one that an attendant may read.
+func (c *conn) attendable() bool { return false }
+
+func (c *conn) setPatient(bool) {}

@@ -14,12 +14,13 @@ const fewReads = 4
 
 // socket reads and writes a connection's socket without the waiting of net.Conn, and without a buffer while there is nothing to read.
 type socket struct {
-	raw  syscall.RawConn
-	in   *inbuf
-	take func(fd uintptr) bool // readOnce
-	runs int                   // reads since there was nothing to read
-	n    int
-	err  error
+	raw     syscall.RawConn
+	in      *inbuf
+	take    func(fd uintptr) bool // readOnce
+	patient bool                  // a read waits until there is something; else it fails with errSlow
+	runs    int                   // reads since there was nothing to read
+	n       int
+	err     error
 }
 
 // grasp takes hold of the socket of a connection that is one. What lies above one, TLS or WebSocket, is not.
@@ -29,7 +30,7 @@ func (c *conn) grasp() {
 	case *net.TCPConn:
 		sc = nc
 	case *net.UnixConn:
-		sc = nc
+		sc, c.attendant = nc, nil // whose reads may end before all that there is
 	default:
 		return
 	}
@@ -37,7 +38,7 @@ func (c *conn) grasp() {
 	if err != nil {
 		return // it works without
 	}
-	c.sock = &socket{raw: raw, in: &c.in}
+	c.sock = &socket{raw: raw, in: &c.in, patient: true}
 	c.sock.take = c.sock.readOnce
 	c.in.lazy = true
 }
@@ -68,7 +69,8 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case syscall.EAGAIN:
 			s.runs = 0
 			s.in.rest()
-			return false
+			s.n, s.err = 0, errSlow
+			return !s.patient
 		case nil:
 			s.in.w += n
 			s.n, s.err = n, nil
@@ -113,3 +115,13 @@ func (c *conn) writeNow(a *writeOnce, b []byte) int {
 	a.b = nil
 	return a.n
 }
+
+// setPatient says whether a read waits until there is something.
+func (c *conn) setPatient(patient bool) {
+	if c.sock != nil {
+		c.sock.patient = patient
+	}
+}
+
+// attendable reports whether the connection is one that an attendant may read.
+func (c *conn) attendable() bool { return c.sock != nil && c.session != nil && c.attendant != nil }

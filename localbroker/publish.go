@@ -51,7 +51,7 @@ func (b *Broker) publishMessage(rec *gateway.Record, m *gateway.Message, done fu
 	t.done = after(waits, done)
 	b.pass(t, &k)
 	b.routing.RUnlock()
-	k.flush(b, false)
+	k.flush(b, 0)
 	t.settle()
 	if waits == 0 && done != nil {
 		done(nil)
@@ -102,7 +102,11 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 		k.spread(r, msg)
 	}
 	b.routing.RUnlock()
-	k.flush(b, len(k.wakes) <= maxBusDirect)
+	direct := 0
+	if len(k.wakes) <= maxBusDirect {
+		direct = maxBusDirect
+	}
+	k.flush(b, direct)
 	if !waits && done != nil {
 		done(nil)
 	}

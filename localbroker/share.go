@@ -152,7 +152,7 @@ func (b *Broker) handOver(list []item) {
 		return
 	}
 	var k sink
-	defer k.flush(b, false)
+	defer k.flush(b, 0)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	for _, it := range list {
@@ -287,7 +287,7 @@ func (b *Broker) bequeath(s *session, filters []string) {
 		}
 		return true
 	})
-	k.flush(b, false)
+	k.flush(b, 0)
 }
 
 // again is a record of its own with the same message, for another queue.
@@ -327,7 +327,7 @@ func (b *Broker) passOn(s *session) {
 		}
 		return len(moved) < maxPassOn
 	})
-	k.flush(b, false)
+	k.flush(b, 0)
 	if len(moved) > 0 && b.allCommitted(committed, len(moved)) {
 		b.opts.Store.Ack(s.queue, moved...)
 	}

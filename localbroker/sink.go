@@ -76,11 +76,12 @@ func (k *sink) note(s *session, o outcome) {
 	k.dropped += uint64(o.dropped)
 }
 
-// flush wakes the writers, or writes itself, to as many as it may without keeping others waiting.
-func (k *sink) flush(b *Broker, write bool) {
+// flush wakes the writers, or writes itself, to as many as direct says. It returns how many may still be written to.
+func (k *sink) flush(b *Broker, direct int) int {
 	for i, c := range k.wakes {
-		if write && i < maxDirect {
+		if direct > 0 {
 			c.writeAtOnce()
+			direct--
 		} else {
 			c.wake()
 		}
@@ -91,4 +92,5 @@ func (k *sink) flush(b *Broker, write bool) {
 		b.stats.dropped.Add(k.dropped)
 		k.dropped = 0
 	}
+	return direct
 }

@@ -140,7 +140,7 @@ func (t *transit) committed(b *Broker) func(error) {
 func (b *Broker) spreadNow(r *route, m *message) {
 	var k sink
 	k.spread(r, m)
-	k.flush(b, false)
+	k.flush(b, 0)
 }
 
 // setRetained replaces the retained message in memory, and says in the log now and then when a limit forbids it. The caller holds the order of

@@ -28,7 +28,7 @@ func (b *Broker) publishWill(w *gateway.PutWill) {
 		return
 	}
 	var k sink
-	defer k.flush(b, false)
+	defer k.flush(b, 0)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	now := b.opts.Now()
