@@ -176,11 +176,14 @@ func TestAStopHandsOverWhatIsHeld(t *testing.T) {
 // The result of a command comes behind what was read before and for it.
 func TestAResultComesBehindWhatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, d, g := gathering(t, 3, 100*time.Microsecond)
+		r, d, g := gathering(t, 4, 100*time.Microsecond)
 		d.onPoll = func(_ context.Context, device, _ int, readings []gateway.Reading) (bool, error) {
 			if device == 1 && len(d.taken("poll 1")) == 1 {
 				r.send("t/m2/get", "")
 				synctest.Wait() // it waits for the bus now
+			}
+			if device == 3 {
+				wait(longestHeld/2, nil) // the result is published meanwhile
 			}
 			setAll(readings, good(gateway.Int(1)))
 			return false, nil
@@ -188,7 +191,7 @@ func TestAResultComesBehindWhatIsHeld(t *testing.T) {
 		r.start()
 		r.after(100 * time.Millisecond)
 		r.stop()
-		want := []string{"t/m0/availability", "t/m0", "t/m1/availability", "t/m1", "t/m2/availability", "t/m2", "t/m2/result"}
+		want := []string{"t/m0/availability", "t/m0", "t/m1/availability", "t/m1", "t/m2/availability", "t/m2", "t/m2/result", "t/m3/availability", "t/m3"}
 		if got := g.topics(); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
