@@ -84,14 +84,24 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 	var k sink
 	b.routing.RLock()
 	e := b.expand(batch)
-	change := &gateway.Change{Record: rec, To: e.refs(rec.Origin)}
-	change.Barrier = e.barrier
+	change := e.change(rec)
 	waits := len(change.To) > 0
 	if waits {
-		b.opts.Store.Commit(change, done)
+		b.opts.Store.Commit(&change, done)
 	} else {
-		b.opts.Store.Commit(change, nil)
+		b.opts.Store.Commit(&change, nil)
 	}
+	b.spreadBatch(&e, rec, &k)
+	b.routing.RUnlock()
+	k.flushFew(b)
+	if !waits && done != nil {
+		done(nil)
+	}
+}
+
+// spreadBatch makes the messages of a batch that was stamped, and gives them to the sessions that get them through memory. The caller holds the
+// routing lock.
+func (b *Broker) spreadBatch(e *expansion, rec *gateway.Record, k *sink) {
 	for i, m := range e.stamped(rec) {
 		r := e.routes[i]
 		msg := &message{Message: *m, shared: len(r.sessions) > 1}
@@ -101,15 +111,15 @@ func (b *Broker) publishBatch(rec *gateway.Record, batch *gateway.Batch, done fu
 		}
 		k.spread(r, msg)
 	}
-	b.routing.RUnlock()
+}
+
+// flushFew is flush for the goroutine of a bus.
+func (k *sink) flushFew(b *Broker) {
 	direct := 0
 	if len(k.wakes) <= maxBusDirect {
 		direct = maxBusDirect
 	}
 	k.flush(b, direct)
-	if !waits && done != nil {
-		done(nil)
-	}
 }
 
 // expansion is a batch with the messages that it becomes and where these go.
@@ -133,6 +143,12 @@ func (b *Broker) expand(batch *gateway.Batch) expansion {
 		e.routes[i] = b.routes.find(&b.tree, m.Topic).resolve(nil)
 	}
 	return e
+}
+
+// change is what is committed for the batch of rec.
+func (e *expansion) change(rec *gateway.Record) gateway.Change {
+	to := e.refs(rec.Origin)
+	return gateway.Change{Record: rec, To: to, Barrier: e.barrier}
 }
 
 // refs lists the durable consumers: each queue once, with the batch itself, and persistent sessions with each message that they get.

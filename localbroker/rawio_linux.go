@@ -6,7 +6,7 @@ import (
 )
 
 // fewBytes is up to how much is written without telling the scheduler: the kernel has copied it before the scheduler could do anything about it.
-const fewBytes = 4 << 10
+const fewBytes = 16 << 10
 
 // readNow is read(2) on a descriptor that does not wait. When few is set, Go's scheduler does not hear of it: a system call that it hears of
 // wakes its monitor thread when the process has been idle, which then looks around every 20 µs. For one small message that costs as much as

@@ -18,6 +18,7 @@ type watch struct {
 
 	mu    sync.Mutex
 	until time.Time       // when the read under way ends; zero: there is none
+	set   time.Time       // when the timer expires; zero: it is not known to
 	past  bool            // the connection's own deadline has passed: it was made to
 	done  <-chan struct{} // of the context that is looked after; nil: none
 	stop  func() bool     // ends looking after it; nil: none
@@ -58,8 +59,19 @@ func (w *watch) begin(ctx context.Context, deadline time.Time) error {
 		return err
 	}
 	w.until = deadline
-	w.timer.Set(time.Until(deadline))
+	if w.set.IsZero() || w.set.After(deadline) || deadline.Sub(w.set) > earliness {
+		w.setTimer(time.Until(deadline))
+	}
 	return nil
+}
+
+// earliness is how much sooner than a read ends the timer may expire that an earlier read has set: look sets it for the rest. Most reads end
+// long before, and those of a burst need not set it each.
+const earliness = 50 * time.Millisecond
+
+func (w *watch) setTimer(d time.Duration) {
+	w.set = time.Now().Add(d)
+	w.timer.Set(d)
 }
 
 // end leaves the timer as it is: most often it will be set anew before it expires.
@@ -101,11 +113,12 @@ func (w *watch) leave() {
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.set = time.Time{}
 	if w.until.IsZero() {
 		return
 	}
 	if left := time.Until(w.until); left > 0 {
-		w.timer.Set(left)
+		w.setTimer(left)
 		return
 	}
 	w.cut()

@@ -62,6 +62,25 @@ func TestReadsEndInTime(t *testing.T) {
 	})
 }
 
+// The timer that one read has set does for the next, which lasts as long as it may all the same.
+func TestReadsOfABurstEndInTime(t *testing.T) {
+	eachWatch(t, func(t *testing.T, link *tcpLink, peer net.Conn) {
+		for range 3 {
+			if _, err := peer.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			var b [1]byte
+			if _, err := link.read(t.Context(), b[:], time.Now().Add(earliness)); err != nil {
+				continue // a machine that is busy with other things
+			}
+			const longer = earliness + earliness/2
+			if took, err := silence(t.Context(), link, longer); !errors.Is(err, errTimeout) || took < longer {
+				t.Errorf("a read of %v ended after %v: %v", longer, took, err)
+			}
+		}
+	})
+}
+
 // An answer that comes at the moment at which its read ends is read by that or by the next.
 func TestReadsLoseNothingAtTheirEnd(t *testing.T) {
 	eachWatch(t, func(t *testing.T, link *tcpLink, peer net.Conn) {

@@ -177,6 +177,7 @@ func (a *App) openEngine() error {
 		Topics:      a.topics,
 		Buses:       buses,
 		Alarm:       engine.KernelAlarm,
+		Timer:       engine.KernelTimer,
 		ClockSynced: clockSynced,
 		Observer:    a.observer(),
 		Logger:      a.log.With("component", "engine"),

@@ -22,14 +22,14 @@ var errPanic = errors.New("driver panicked")
 
 // bus owns a driver: all conversations take place on the goroutine of its run.
 type bus struct {
-	name      string
-	driver    Driver
-	devices   []*device
-	topics    gateway.Topics
-	publisher Publisher
-	observer  Observer // may be nil
-	now       func() time.Time
-	log       *slog.Logger
+	name     string
+	driver   Driver
+	devices  []*device
+	topics   gateway.Topics
+	outbox   *outbox
+	observer Observer // may be nil
+	now      func() time.Time
+	log      *slog.Logger
 
 	// orders is filled by the bus's lane, one at a time, and closed by it when no more will come.
 	orders chan *order
@@ -37,6 +37,7 @@ type bus struct {
 	slots    []Place // what each slot of the schedule polls
 	schedule *schedule
 	current  *poll         // under way between two of its steps; nil when there is none
+	lasted   time.Duration // the newest conversation
 	pause    time.Duration // after the last panic; 0 after a clean conversation
 	resume   time.Time     // no conversation before that
 	panicLog gateway.Throttle
@@ -48,7 +49,7 @@ type bus struct {
 
 func newBus(cfg Bus, o Options) (*bus, error) {
 	b := &bus{
-		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, publisher: o.Publisher, observer: o.Observer, now: o.Now,
+		name: cfg.Name, driver: cfg.Driver, topics: o.Topics, outbox: newOutbox(o.Publisher, o.Timer), observer: o.Observer, now: o.Now,
 		log:    o.Logger.With("bus", cfg.Name),
 		orders: make(chan *order, 1), alarm: o.Alarm(),
 	}
@@ -83,15 +84,18 @@ func (b *bus) newSchedule() *schedule {
 func (b *bus) run(ctx, late context.Context) {
 	defer b.close()
 	defer b.passages.end()
+	defer b.end()
 	defer context.AfterFunc(ctx, b.alarm.Ring)()
 	b.schedule = b.newSchedule()
 	for ctx.Err() == nil {
 		if rest := b.resume.Sub(b.now()); rest > 0 {
+			b.outbox.flush()
 			b.atRest(ctx, rest)
 			continue
 		}
 		b.turn(ctx, late)
 	}
+	b.outbox.flush()
 	for o := range b.orders {
 		b.carryOut(late, late, o)
 	}
@@ -102,6 +106,7 @@ func (b *bus) turn(ctx, late context.Context) {
 	select {
 	case o, ok := <-b.orders:
 		if ok {
+			b.outbox.flush()
 			b.carryOut(ctx, late, o)
 		}
 		return
@@ -109,6 +114,7 @@ func (b *bus) turn(ctx, late context.Context) {
 	}
 	if b.current != nil {
 		if !b.letPass(ctx, true) {
+			b.outbox.keep(b.now(), b.lasted)
 			b.step(ctx)
 		}
 		return
@@ -121,6 +127,7 @@ func (b *bus) turn(ctx, late context.Context) {
 		s := b.slots[slot]
 		b.current = b.begin(s.Device, b.devices[s.Device].groups[s.Group:s.Group+1], now)
 	default:
+		b.outbox.flush()
 		b.idle(wake)
 	}
 }
@@ -142,6 +149,7 @@ func (b *bus) converse(talk func() error) (took time.Duration, err error) {
 	start := b.now()
 	defer func() {
 		took = b.now().Sub(start)
+		b.lasted = took
 		b.counters.busy.Add(int64(took))
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errPanic, p)
@@ -177,6 +185,13 @@ func (b *bus) close() {
 	}
 }
 
+// end hands over what was published.
+func (b *bus) end() {
+	if err := b.outbox.close(); err != nil {
+		b.log.Warn("timer of the bus did not close cleanly", "error", err)
+	}
+}
+
 func (b *bus) publish(t time.Time, body gateway.Body) {
-	b.publisher.Publish(&gateway.Record{Time: t, Body: body}, nil)
+	b.outbox.add(&gateway.Record{Time: t, Body: body}, t)
 }

@@ -45,7 +45,7 @@ type device struct {
 	failures int     // polls in a row without any answer; of an offline device: probes
 	faults   []fault // of each group
 	log      gateway.Throttle
-	told     []told // of each point
+	told     []told // of each point; nil: each poll is news, see talks
 	asked    bool   // a command was carried out: the next poll is published whatever it brings
 }
 
@@ -56,7 +56,6 @@ func newDevice(index int, cfg Device, topics gateway.Topics) *device {
 		names:      make([]string, len(cfg.Points)),
 		readings:   make([]gateway.Reading, len(cfg.Points)),
 		staleAfter: make([]time.Duration, len(cfg.Points)),
-		told:       make([]told, len(cfg.Points)),
 		groupOf:    make([]int, len(cfg.Points)),
 		faults:     make([]fault, len(cfg.Groups)),
 	}
@@ -73,6 +72,9 @@ func newDevice(index int, cfg Device, topics gateway.Topics) *device {
 			d.groupOf[p] = i
 			d.staleAfter[p] = cmp.Or(max(cfg.StaleAfter, 0), 3*g.Interval)
 		}
+	}
+	if !d.talks() {
+		d.told = make([]told, len(cfg.Points))
 	}
 	return d
 }
@@ -106,6 +108,9 @@ func (d *Device) wanted() (perSecond float64) {
 	}
 	return perSecond
 }
+
+// mayGo reports whether the next poll without any answer takes the device offline, or leaves it so.
+func (d *device) mayGo() bool { return d.state != online || d.failures+1 >= offlineAfter }
 
 // failure returns the reason that the driver gave in a poll without any answer, so that points which it did not reach can tell it too.
 func (d *device) failure(before []gateway.Reading) gateway.Reason {

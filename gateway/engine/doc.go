@@ -18,6 +18,9 @@
 // heartbeat has passed; any other point is news with each poll of its group. A poll without news publishes nothing, unless a command asked for it.
 // A device whose points are published alone publishes those that are news.
 //
+// What polls bring that follow one another at once is handed over together when the last of them has ended, or after 2 ms: a [Gatherer] takes
+// several batches for less than one by one. What comes alone, or would keep others waiting for longer, is handed over at once.
+//
 // # Availability
 //
 // A device is online once anything of it answers. It is offline after a poll in which nothing answered: the first since the start, or the

@@ -21,6 +21,8 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	// Alarm makes what a bus waits on. nil: an Alarm on Go's timers; KernelAlarm costs less.
 	Alarm func() Alarm
+	// Timer makes what calls a function later. nil: a Timer on Go's timers; KernelTimer costs less.
+	Timer func(call func()) Timer
 	// ClockSynced says whether the clock is right, which "expires" of a command needs. nil: it never is.
 	ClockSynced func() bool
 	Observer    Observer // nil: nobody
@@ -95,6 +97,9 @@ func (o *Options) complete() error {
 	}
 	if o.Alarm == nil {
 		o.Alarm = newTimerAlarm
+	}
+	if o.Timer == nil {
+		o.Timer = newGoTimer
 	}
 	if o.ClockSynced == nil {
 		o.ClockSynced = func() bool { return false }

@@ -57,6 +57,7 @@ func (b *bus) read(ctx context.Context, index int) outcome {
 		return outcome{}
 	}
 	b.finish(p)
+	b.outbox.flush()
 	if !p.answered {
 		return outcome{state: gateway.StateFailed, err: p.err}
 	}

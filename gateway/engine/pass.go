@@ -211,6 +211,7 @@ func (b *bus) letPass(ctx context.Context, due bool) bool {
 
 // pass carries p out.
 func (b *bus) pass(ctx context.Context, p *passage) {
+	b.outbox.flush()
 	var out passed
 	var changed []Place
 	took, err := b.converse(func() (err error) {

@@ -15,7 +15,7 @@ type poll struct {
 	groups   []int             // to poll, one after the other
 	at       int               // the one that is being polled
 	step     int               // of it
-	before   []gateway.Reading // as they were when it began
+	before   []gateway.Reading // as they were when it began, if the device may go offline with it
 	answered bool              // anything came back
 	cost     time.Duration     // of its conversations, without what came between them
 	err      error             // the last
@@ -31,8 +31,12 @@ func (b *bus) begin(index int, groups []int, now time.Time) *poll {
 		missed += b.schedule.begin(d.slots[g], now)
 	}
 	b.counters.miss(index, missed)
-	d.before = append(d.before[:0], d.readings...)
-	return &poll{index: index, groups: groups, before: d.before}
+	p := &poll{index: index, groups: groups}
+	if d.mayGo() {
+		d.before = append(d.before[:0], d.readings...)
+		p.before = d.before
+	}
+	return p
 }
 
 // step holds one conversation of the current poll, and ends the poll with the last one.
@@ -82,8 +86,9 @@ func (b *bus) finish(p *poll) {
 		b.answered(d, p, now)
 		return
 	}
+	stays := !d.mayGo()
 	d.failures++
-	if d.state == online && d.failures < offlineAfter {
+	if stays {
 		b.report(d, p, now)
 		b.publishPoll(d, p, now)
 		return

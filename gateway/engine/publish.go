@@ -55,20 +55,33 @@ func (b *bus) publishPoll(d *device, p *poll, now time.Time) {
 	d.age(now)
 	b.counters.device(d.index, d.state == online, d.readings)
 	b.observe(d)
-	news := d.news[:0]
-	for i := range d.readings {
-		if d.asked || d.told[i].news(&d.Points[i], &d.readings[i], d.polled(p, i), now) {
-			news = append(news, i)
-		}
-	}
-	d.asked, d.news = false, news
+	news := d.newsOf(p, now)
+	d.asked = false
 	switch {
+	case d.told == nil:
+		b.publishBatch(d, now)
 	case len(news) == 0:
 	case d.Publish == gateway.PublishPoints && len(news) < len(d.readings):
 		b.publishSome(d, news, now)
 	default:
 		b.publishBatch(d, now)
 	}
+}
+
+// newsOf lists the points of which a poll has brought news, if it matters which.
+func (d *device) newsOf(p *poll, now time.Time) []int {
+	d.news = d.news[:0]
+	for i := range d.told {
+		if d.asked || d.told[i].news(&d.Points[i], &d.readings[i], d.polled(p, i), now) {
+			d.news = append(d.news, i)
+		}
+	}
+	return d.news
+}
+
+// talks reports whether all points are news with each poll: then nothing need be remembered of what was published.
+func (d *device) talks() bool {
+	return len(d.Groups) == 1 && len(d.Points) > 0 && !slices.ContainsFunc(d.Points, func(p gateway.Point) bool { return p.Deadband != 0 || p.Heartbeat != 0 })
 }
 
 // publishAll hands over all points of d as they are now, whether they are news or not.
@@ -96,7 +109,7 @@ func (d *device) polled(p *poll, i int) bool {
 // publishBatch hands over all points: in fresh memory, since a record is never changed.
 func (b *bus) publishBatch(d *device, now time.Time) {
 	readings := slices.Clone(d.readings)
-	for i := range readings {
+	for i := range d.told {
 		d.told[i] = told{readings[i], now}
 	}
 	b.publish(now, &gateway.Batch{Topic: d.topic, Publish: d.Publish, Time: now, Names: d.names, Readings: readings})
