@@ -35,7 +35,12 @@ func TestSetByACaller(t *testing.T) {
 		}
 		r.after(50 * time.Millisecond)
 		r.stop()
-		want(t, "conversations", d.words(), "poll 0.0", "write 0.0=1", "poll 0.0", "write 0.1=true", "write 0.0=7", "poll 0.0")
+		// Between the two there is a poll, unless the second is at hand before the bus looks for what is next.
+		writes := slices.DeleteFunc(d.words(), func(what string) bool { return what == "poll 0.0" })
+		want(t, "writes", writes, "write 0.0=1", "write 0.1=true", "write 0.0=7")
+		if words := d.words(); words[0] != "poll 0.0" || words[len(words)-1] != "poll 0.0" {
+			t.Errorf("conversations %v, want a poll before and behind", words)
+		}
 		want(t, "results", r.results("t/m/result"), "done a=1")
 		want(t, "open entries", r.journal.open())
 	})
