@@ -43,6 +43,7 @@ func TestCommandIsWrittenInBlocks(t *testing.T) {
 		if err != nil || len(back) != 3 || back[1].Value != gateway.Float64(7) || back[2].Value != gateway.Bool(false) {
 			t.Errorf("got %v, %v", back, err)
 		}
+		r.after(100 * time.Millisecond) // else the next command may come before the poll
 		r.send("t/m/a/set", "9")
 		r.after(100 * time.Millisecond)
 		r.stop()
