@@ -156,7 +156,11 @@ func (b *Broker) handOver(list []item) {
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	for _, it := range list {
-		t, ok := it.to.share.elect(it.msg.Topic)
+		var t target
+		var ok bool
+		if sh := b.shares[it.to.share.filter]; sh != nil { // it.to.share may have ended meanwhile, with its last member
+			t, ok = sh.elect(it.msg.Topic)
+		}
 		if !ok {
 			b.stats.dropped.Add(1)
 			continue

@@ -170,3 +170,20 @@ func TestSharedSubscriptionQoS0HasNobodyLeft(t *testing.T) {
 	away.expectPublish("a", "2", 1, 2, false, false)
 	away.nothing()
 }
+
+// What the last member has not confirmed when it leaves the group goes, at the end of its session, to those who have come to the group since.
+func TestSharedMessageGoesToWhoCameAfterTheLastHadLeft(t *testing.T) {
+	r := start(t)
+	first := r.clean("first")
+	first.subscribe("$share/g/a", 1)
+	p := r.clean("p")
+	p.publish("a", "1", 1, 1, false)
+	p.checkAck(p.next(), packet.TypePuback, 1)
+	first.expectPublish("a", "1", 1, 1, false, false) // never confirmed
+	first.write((&packet.Unsubscribe{ID: 2, Filters: []string{"$share/g/a"}}).Append(nil, packet.V311))
+	first.next()
+	next := r.clean("next")
+	next.subscribe("$share/g/a", 1)
+	first.close()
+	next.expectPublish("a", "1", 1, 1, false, false)
+}
