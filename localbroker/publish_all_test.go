@@ -61,23 +61,3 @@ func TestPublishAllKeepsTheOrder(t *testing.T) {
 		}
 	}
 }
-
-// However much is published together, a subscriber that keeps up loses nothing of it.
-func TestPublishAllFitsIntoQueues(t *testing.T) {
-	r := start(t, func(o *localbroker.Options) { o.MaxQueued = 320 })
-	c := r.clean("c")
-	c.subscribe("tg/#", 0)
-	var recs []*gateway.Record
-	for i := range 100 {
-		recs = append(recs, &gateway.Record{Body: readings(fmt.Sprint("m", i), gateway.PublishPoints, 10)})
-	}
-	r.broker.PublishAll(recs)
-	for i := range 1000 {
-		if p, want := c.nextPublish(), fmt.Sprintf("tg/x/m%d/p%d", i/10, i%10); string(p.Topic) != want {
-			t.Fatalf("got %s, want %s", p.Topic, want)
-		}
-	}
-	if n := r.broker.Stats().Dropped; n != 0 {
-		t.Errorf("%d messages were dropped", n)
-	}
-}
