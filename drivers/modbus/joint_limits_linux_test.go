@@ -2,12 +2,10 @@ package modbus
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/tidegate/tidegate/drivers/bus/bustest"
 	"github.com/tidegate/tidegate/gateway"
 )
 
@@ -59,16 +57,7 @@ func TestJointWritesWithPeers(t *testing.T) {
 	for name, command := range map[string]func(testing.TB) []string{"Pymodbus": pymodbus, "Libmodbus": libmodbus} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd, port := command(t), freePort(t)
-			start(t, cmd[0], append(cmd[1:], "tcp", "127.0.0.1", port)...)
-			within(t, "the peer", func() bool {
-				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-				if err == nil {
-					_ = conn.Close()
-				}
-				return err == nil
-			})
-			endpoint, said := bustest.RecordTCP(t, "127.0.0.1:"+port)
+			endpoint, said := recorded(t, command(t))
 			var points []Point
 			var values []gateway.Value
 			for i := range uint16(200) {

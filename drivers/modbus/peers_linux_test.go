@@ -124,22 +124,28 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// recorded starts a device with this command, which listens on TCP, and returns the address of a recorder before it.
+func recorded(t *testing.T, command []string) (endpoint string, said func() []bustest.IO) {
+	t.Helper()
+	port := freePort(t)
+	start(t, command[0], append(command[1:], "tcp", "127.0.0.1", port)...)
+	within(t, "the peer", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return bustest.RecordTCP(t, "127.0.0.1:"+port)
+}
+
 var record = flag.Bool("record", false, "write the conversation with pymodbus to testdata/pymodbus.wire")
 
 // A conversation with pymodbus that was written down is played back, so that it is part of every run. With -record it is written anew.
 func TestRecordedConversation(t *testing.T) {
 	file := filepath.Join("testdata", "pymodbus.wire")
 	if *record {
-		cmd, port := pymodbus(t), freePort(t)
-		start(t, cmd[0], append(cmd[1:], "tcp", "127.0.0.1", port)...)
-		within(t, "the peer", func() bool {
-			conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-			if err == nil {
-				_ = conn.Close()
-			}
-			return err == nil
-		})
-		endpoint, ops := bustest.RecordTCP(t, "127.0.0.1:"+port)
+		endpoint, ops := recorded(t, pymodbus(t))
 		peerTest(t, Options{Bus: tcpBus(endpoint)})
 		writeWire(t, file, ops())
 	}

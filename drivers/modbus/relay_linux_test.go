@@ -92,18 +92,25 @@ func newRelay(t *testing.T) *relay {
 // makeRaw keeps the terminal from echoing before the slave has opened it.
 func makeRaw(t testing.TB, master *os.File) {
 	t.Helper()
+	onTerminal(t, master, func(fd int, mode *unix.Termios) error {
+		mode.Iflag, mode.Oflag, mode.Lflag = 0, 0, 0
+		return unix.IoctlSetTermios(fd, unix.TCSETS, mode)
+	})
+}
+
+// onTerminal calls fn with a terminal's descriptor and mode.
+func onTerminal(t testing.TB, master *os.File, fn func(fd int, mode *unix.Termios) error) {
+	t.Helper()
 	conn, err := master.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = conn.Control(func(fd uintptr) {
 		mode, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
-		if err != nil {
-			t.Error(err)
-			return
+		if err == nil {
+			err = fn(int(fd), mode)
 		}
-		mode.Iflag, mode.Oflag, mode.Lflag = 0, 0, 0
-		if err := unix.IoctlSetTermios(int(fd), unix.TCSETS, mode); err != nil {
+		if err != nil {
 			t.Error(err)
 		}
 	})

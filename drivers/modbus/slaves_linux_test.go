@@ -46,21 +46,10 @@ func startSlaves(t testing.TB, command []string, baud, count int) *realSlaves {
 // speedOf returns the rate that a terminal is set to, which is the last thing that a slave does to it before it listens.
 func speedOf(t testing.TB, terminal *os.File) (speed uint32) {
 	t.Helper()
-	conn, err := terminal.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = conn.Control(func(fd uintptr) {
-		mode, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
-		if err != nil {
-			t.Error(err)
-			return
-		}
+	onTerminal(t, terminal, func(_ int, mode *unix.Termios) error {
 		speed = mode.Cflag & unix.CBAUD
+		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return speed
 }
 
