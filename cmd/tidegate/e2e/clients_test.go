@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tidegate/tidegate/bridge/transport/transporttest"
@@ -31,7 +32,12 @@ func TestClients(t *testing.T) {
 		})
 	}
 	visits.Wait()
+	forgiven := s.stumbles.Load()
 	for _, line := range s.plant.proc.all() {
+		if strings.Contains(line, "websocket: the peer broke the protocol") && forgiven > 0 {
+			forgiven--
+			continue
+		}
 		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "broke the protocol") || strings.Contains(line, "panic") {
 			t.Errorf("the gateway says: %s", line)
 		}
@@ -163,6 +169,8 @@ type site struct {
 	plant *plant
 	ca    string // file
 	ports map[string]int
+
+	stumbles atomic.Int32 // of clients that broke the protocol of WebSockets, by a fault that is known
 }
 
 func startSite(t *testing.T) *site {
