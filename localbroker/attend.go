@@ -99,12 +99,9 @@ func isShort(f packet.Frame) bool {
 // resume goes on with a connection that was attended, in a goroutine of its own. What was read is handled first, unless err says why the
 // connection is over.
 func (c *conn) resume(ctx context.Context, err error) {
-	c.pace.n = 0
-	c.setPatient(!c.isSlow(0))
+	c.setPatient(true)
 	switch {
-	case c.rd == nil && err != nil:
-		err = c.silence(err)
-	case c.rd == nil:
+	case c.rd == nil: // nothing was read
 	case err == nil:
 		err = c.consume(ctx)
 		c.heard = time.Now() // that we have waited is no silence of the client's

@@ -74,7 +74,6 @@ func (a *attendant) open() bool {
 
 // close ends the attendant, whose connections have all ended, and waits for it.
 func (a *attendant) close() {
-	a.begin.Do(func() {}) // from now on it does not start
 	if a.file != nil {
 		a.file.Close()
 		a.running.Wait()
@@ -126,8 +125,7 @@ func (a *attendant) poll(fd int) int {
 func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 	a.find(events, now)
 	tooMuch := a.work.tooMuch(now)
-	for i, g := range a.round {
-		a.round[i] = guest{}
+	for _, g := range a.round {
 		stays, err := g.c.glance(a.ctx, now)
 		if stays && !g.leaves && !tooMuch {
 			g.c.in.rest() // what it had for input the next one has
@@ -136,6 +134,7 @@ func (a *attendant) serve(events []syscall.EpollEvent, now time.Time) {
 			a.handBack(g.c, err)
 		}
 	}
+	clear(a.round) // who ends meanwhile is not held
 	a.conclude()
 	a.work.spent += time.Since(now)
 }
@@ -194,15 +193,15 @@ func (a *attendant) conclude() {
 			direct = c.rd.sink.flush(c.b, direct)
 		}
 	}
-	for i, c := range a.kept {
+	for _, c := range a.kept {
 		if c.rd != nil {
 			c.reply()
 			c.rd.free()
 			c.rd = nil
 		}
 		a.letGo(c)
-		a.kept[i] = nil
 	}
+	clear(a.kept)
 	a.kept = a.kept[:0]
 }
 
@@ -228,7 +227,6 @@ func (a *attendant) join(c *conn) bool {
 		return false
 	}
 	c.armed, c.quiet = false, false
-	c.pace.n, c.sock.runs = 0, 0
 	c.setPatient(false)
 	seat := a.sit(c)
 	c.reads.Store(readsAttended)

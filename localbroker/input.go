@@ -94,8 +94,6 @@ func (c *conn) silence(err error) error {
 		return err
 	case c.session == nil:
 		return errTimeout
-	case c.killed():
-		return c.reason
 	case !c.plain():
 		return errKeepAlive
 	}

@@ -100,14 +100,14 @@ func TestAConnectionThatWaitsHoldsNoMoreThanItNeeds(t *testing.T) {
 // The reader of a quiet connection goes on in another goroutine, and what comes then is read.
 func TestAQuietConnectionIsReadOn(t *testing.T) {
 	c, client := wired(t)
-	c.heard = time.Now()
+	c.heard, c.armed = time.Now(), true
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 	if _, err := c.readLazily(); c.silence(err) != nil || c.armed {
 		t.Error("a deadline of before the last input has ended the connection, or none is set again")
 	}
-	c.heard = c.heard.Add(-quietTime)
-	if _, err := c.readLazily(); c.silence(err) != errQuiet || !c.quiet {
-		t.Error("the connection does not count as quiet")
+	c.heard, c.armed = c.heard.Add(-quietTime), true
+	if _, err := c.readLazily(); c.silence(err) != errQuiet || !c.quiet || c.armed {
+		t.Error("the connection does not count as quiet, or its deadline as one that is yet to come")
 	}
 	if _, err := client.Write([]byte{0xc0, 0}); err != nil {
 		t.Fatal(err)

@@ -102,6 +102,10 @@ func TestAnAttendedConnectionHoldsNothing(t *testing.T) {
 	if c.heard.Before(now) || a.all[c.seat].heard.Before(now) {
 		t.Error("it counts as silent since before")
 	}
+	if a.work.spent <= 0 {
+		t.Error("that its attendant was at work is not counted")
+	}
+	holdsNobody(t, a)
 }
 
 // More connections may have something than one look at them tells.
@@ -212,8 +216,12 @@ func TestTheFirstWhoMayBeOverIsLookedAt(t *testing.T) {
 	for _, idle := range []time.Duration{time.Hour, 0, time.Minute, 2 * time.Minute} {
 		a.sit(&conn{heard: now, idle: idle})
 	}
-	if want := now.Add(time.Minute); !a.look.Equal(want) {
+	want := now.Add(time.Minute)
+	if !a.look.Equal(want) {
 		t.Errorf("they are looked through in %v, want in a minute", a.look.Sub(now))
+	}
+	if a.silent(now); !a.look.Equal(want) {
+		t.Errorf("once looked through, they are again in %v, want in a minute", a.look.Sub(now))
 	}
 }
 

@@ -358,36 +358,41 @@ func TestAStalledSubscriberIsWaitedForOnce(t *testing.T) {
 	}, func(o *localbroker.Options) { o.MaxQueued = 20 })
 }
 
-// A subscriber that is slow but makes progress is waited for: nothing is lost.
+// A subscriber that is slow but makes progress is waited for: nothing is lost. It makes no difference that the store has the messages too.
 func TestASlowSubscriberIsWaitedFor(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
-		slow := b.connect(&packet.Connect{ClientID: "slow", CleanStart: true})
-		b.say(slow, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
-		b.hear(slow, 5)
-		p := b.connect(&packet.Connect{ClientID: "p", CleanStart: true})
-		const n = 300
-		var publisher sync.WaitGroup
-		publisher.Go(func() {
+	for _, queues := range [][]string{nil, {"cloud"}} {
+		inBubble(t, func(t *testing.T, b *bubble) {
+			for _, name := range queues {
+				b.broker.AddQueue(localbroker.QueueSub{Queue: b.store.Queue(name), Filters: []string{"a"}})
+			}
+			slow := b.connect(&packet.Connect{ClientID: "slow", CleanStart: true})
+			b.say(slow, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
+			b.hear(slow, 5)
+			p := b.connect(&packet.Connect{ClientID: "p", CleanStart: true})
+			const n = 300
+			var publisher sync.WaitGroup
+			publisher.Go(func() {
+				for i := range n {
+					_, _ = p.Write(publishBytes("a", string([]byte{byte(i)}), 0, 0, false, false))
+				}
+			})
 			for i := range n {
-				_, _ = p.Write(publishBytes("a", string([]byte{byte(i)}), 0, 0, false, false))
+				if got := b.hear(slow, 6); got[5] != byte(i) {
+					t.Fatalf("queues %q: got %d, want %d", queues, got[5], byte(i))
+				}
+				elapse(2 * time.Millisecond) // the queue's 40 messages, should they go in one write, are taken before that looks like a stall
 			}
+			publisher.Wait()
+			if n := b.broker.Stats().Dropped; n != 0 {
+				t.Errorf("queues %q: %d messages were dropped", queues, n)
+			}
+			p.Close()
+			slow.Close()
+		}, func(o *localbroker.Options) {
+			o.MaxQueued = 40
+			o.StallPatience = 2 * time.Second // a pipe takes a whole write before that counts as progress
 		})
-		for i := range n {
-			if got := b.hear(slow, 6); got[5] != byte(i) {
-				t.Fatalf("got %d, want %d", got[5], byte(i))
-			}
-			elapse(2 * time.Millisecond) // the queue's 40 messages, should they go in one write, are taken before that looks like a stall
-		}
-		publisher.Wait()
-		if n := b.broker.Stats().Dropped; n != 0 {
-			t.Errorf("%d messages were dropped", n)
-		}
-		p.Close()
-		slow.Close()
-	}, func(o *localbroker.Options) {
-		o.MaxQueued = 40
-		o.StallPatience = 2 * time.Second // a pipe takes a whole write before that counts as progress
-	})
+	}
 }
 
 // What a board without a clock has noted must not end a session before its client could come back.
