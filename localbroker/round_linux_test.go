@@ -1,7 +1,6 @@
 package localbroker
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"runtime"
@@ -43,13 +42,13 @@ func gets(c *conn, k *sink) {
 // message0 is that message on its way to the client.
 const message0 = "\x30\x04\x00\x01ax"
 
-// What an attendant is told of may have been read before, with what had come until then.
-func TestAnAttendantDoesNotWaitForWhatWasRead(t *testing.T) {
+// An attendant may be told of a connection that has nothing to read, and waits neither then nor for it.
+func TestAnAttendantDoesNotWaitForWhoHasNothing(t *testing.T) {
 	a := newStill(t)
 	c, client := attendedBy(t, a)
-	bring(t, c, client, pingreq)
-	_ = c.sock.raw.Control(func(fd uintptr) { _, _ = syscall.Read(int(fd), make([]byte, 10)) })
-	within(t, "an attendant that has nothing to read", a.lookAround)
+	within(t, "an attendant that has nothing to read", func() {
+		a.serve([]syscall.EpollEvent{{Events: syscall.EPOLLIN, Fd: c.seat, Pad: a.all[c.seat].turn}}, time.Now())
+	})
 	if got := c.reads.Load(); got != readsAttended {
 		t.Fatalf("its reader is %d, want its attendant", got)
 	}
@@ -158,20 +157,19 @@ func TestWhoCannotBeWatchedKeepsItsReader(t *testing.T) {
 	}
 }
 
-// Where nobody can attend, a slow connection is read on, by a reader that waits until there is something.
-func TestWhoCannotBeAttendedIsReadOn(t *testing.T) {
+// Where nobody can attend, the reader of a slow connection waits until there is something.
+func TestTheReaderOfAConnectionThatCannotBeAttendedWaits(t *testing.T) {
 	a := newAttendant(t.Context(), nil)
 	a.begin.Do(func() {}) // there is no epoll instance
-	c, client := guestOf(t, a)
-	defer c.writers.Wait()
-	defer c.kill(errShutdown)
+	c, _ := guestOf(t, a)
 	c.quiet = true // no deadline is set
 	c.setPatient(false)
-	if c.serve(t.Context()); c.attendant != nil || !c.sock.patient {
+	c.serve(t.Context()) // goes on in a goroutine
+	c.kill(errShutdown)
+	c.writers.Wait()
+	if c.attendant != nil || !c.sock.patient {
 		t.Errorf("an attendant is asked again: %v; the reader waits: %v", c.attendant != nil, c.sock.patient)
 	}
-	bring(t, c, client, pingreq)
-	expectBytes(t, client, pingresp)
 }
 
 // An attended connection has no deadline. Its next reader sets one, or nobody would notice that it has fallen silent.
@@ -185,16 +183,17 @@ func TestTheReaderOfAConnectionThatWasAttendedNoticesSilence(t *testing.T) {
 
 // When an attendant is closed, nothing of it runs any more.
 func TestAnAttendantIsGoneWhenItIsClosed(t *testing.T) {
-	stacks := make([]byte, 1<<20)
-	for range 20 {
-		a := newAttendant(t.Context(), nil)
-		if !a.started() {
-			t.Fatal("there is no epoll instance")
+	a := newStill(t)
+	ended := false
+	a.running.Go(func() {
+		a.run()
+		for range 1000 {
+			runtime.Gosched()
 		}
-		a.close()
-		if got := stacks[:runtime.Stack(stacks, true)]; bytes.Contains(got, []byte("(*attendant).run(")) {
-			t.Fatalf("it is still there:\n%s", got)
-		}
+		ended = true
+	})
+	if a.close(); !ended {
+		t.Error("it is still there")
 	}
 }
 
