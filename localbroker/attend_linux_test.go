@@ -199,6 +199,7 @@ func TestAClientThatIsNotReadIsNotSilent(t *testing.T) {
 	r.mem.hold()
 	c.write(slices.Concat(publishBytes("a", "1", 1, 1, false, false), publishBytes("a", "2", 1, 2, false, false)))
 	<-time.After(1700 * time.Millisecond) // more than the keep alive and a half
+	r.mem.await(t, "one message, and not the other", func() bool { return len(r.mem.pending) == 1 })
 	r.mem.release()
 	c.checkAck(c.next(), packet.TypePuback, 1)
 	c.checkAck(c.next(), packet.TypePuback, 2)

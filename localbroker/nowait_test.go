@@ -170,3 +170,15 @@ func TestAFewOfManyAnswersWaitForMore(t *testing.T) {
 		}
 	})
 }
+
+// A client that does not read its answers is not read either.
+func TestAReaderWaitsWhileAnswersAreNotRead(t *testing.T) {
+	c, _ := wired(t)
+	c.in = inbuf{b: []byte{0xc0, 0}, w: 2}
+	c.limit = 100
+	c.acks.ready = make([]byte, maxReady)
+	c.kill(errShutdown) // nothing else ends the wait
+	if err := c.consume(t.Context()); err != errShutdown || len(c.in.data()) != 2 {
+		t.Errorf("got %v, and %d bytes are left, want the end of the connection, and what it has sent", err, len(c.in.data()))
+	}
+}

@@ -395,6 +395,29 @@ func TestASlowSubscriberIsWaitedFor(t *testing.T) {
 	}
 }
 
+// What was taken before a slow subscriber is waited for goes to the store, which need not wait for it.
+func TestTheStoreDoesNotWaitForASlowSubscriber(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		queue := b.store.Queue("cloud")
+		b.broker.AddQueue(localbroker.QueueSub{Queue: queue, Filters: []string{"a"}})
+		slow := b.connect(&packet.Connect{ClientID: "slow", CleanStart: true})
+		b.say(slow, []byte{0x82, 6, 0, 1, 0, 1, 'a', 0})
+		b.hear(slow, 5)
+		p := b.connect(&packet.Connect{ClientID: "p", CleanStart: true})
+		one := publishBytes("a", "x", 0, 0, false, false)
+		b.say(p, one) // on its way, and not taken
+		synctest.Wait()
+		b.say(p, bytes.Repeat(one, 20)) // committed in pairs: after the sixth a seventh is taken before the wait
+		synctest.Wait()
+		n, err := b.store.Read(queue, 0, make([]gateway.Delivery, 30))
+		if want := 1 + 12 + 1; n != want || err != nil {
+			t.Errorf("the store has %d messages, %v, want %d", n, err, want)
+		}
+		p.Close()
+		slow.Close()
+	}, func(o *localbroker.Options) { o.MaxQueued = 40 })
+}
+
 // What a board without a clock has noted must not end a session before its client could come back.
 func TestASessionThatLooksOldGetsAnHourAfterAStart(t *testing.T) {
 	disk := newImage()
