@@ -62,8 +62,11 @@ func (s *Store) Ack(id gateway.QueueID, pos ...uint64) {
 	}
 	for _, p := range pos {
 		before := q.depth
-		if s.ack(q, p); p <= q.handed {
-			q.inHand -= min(q.inHand, before-q.depth)
+		s.ack(q, p)
+		n := before - q.depth
+		q.taken += n
+		if p <= q.handed {
+			q.inHand -= min(q.inHand, n)
 		}
 	}
 	s.advance(q)

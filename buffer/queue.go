@@ -56,6 +56,8 @@ type queue struct {
 	starved bool   // the consumer has seen the end and waits for wake
 	waking  bool   // wake will be called
 	handed  uint64 // highest position that the consumer has read since it came
+	taken   uint64 // deliveries that it has acknowledged, ever
+	pace    pace
 	inHand  uint64 // deliveries up to there that it has not acknowledged
 	gated   bool   // it gets no more until it has acknowledged some
 	cuts    cuts

@@ -337,7 +337,7 @@ func (s *Store) dueOf(e *entry) monotonic {
 	}
 	hold := monotonic(s.opts.AckHold)
 	for i := range e.refs {
-		if e.refs[i].queue.behind(e.came, hold) {
+		if q := e.refs[i].queue; q.behind(e.came, hold) && !q.abreast(e.came, hold) {
 			return 0
 		}
 	}
