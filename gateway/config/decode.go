@@ -129,7 +129,7 @@ func (d *decoder) scalar(path string, raw any, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		if s, ok := want[string](d, path, raw, `text in quotes`); ok {
-			v.SetString(s)
+			v.SetString(strings.Clone(s)) // a part of the file would keep all of it
 		}
 	case reflect.Bool:
 		if b, ok := want[bool](d, path, raw, "true or false, without quotes"); ok {
