@@ -109,6 +109,9 @@ func helpsTests(folder string) bool { return path.Base(folder) == path.Base(path
 // whyOwner is the reason why a module has one owner.
 const whyOwner = "one package owns each third-party module, so that replacing the module changes one room"
 
+// whyNoTemplate is the reason why nothing is written with a template.
+const whyNoTemplate = "a template calls methods by name, so that the linker must keep them all: the program becomes a tenth larger, in memory too"
+
 // exempt are modules that any package but gateway may import: the Go project's own, in all but name the standard library.
 func exempt(modulePath string) bool { return strings.HasPrefix(modulePath, "golang.org/x/") }
 
@@ -171,6 +174,8 @@ func roomBreaches(p pkg, byPath map[string]pkg, rooms []room) []string {
 			against = append(against, fmt.Sprintf("%s imports %s: %s", name, folder(importPath), home.why))
 		case name == "gateway" && !imported.Standard && imported.modulePath() != module:
 			against = append(against, fmt.Sprintf("gateway imports %s: gateway is standard library only, so that its words bring nothing along", importPath))
+		case importPath == "text/template" || importPath == "html/template":
+			against = append(against, fmt.Sprintf("%s imports %s: %s", name, importPath, whyNoTemplate))
 		}
 	}
 	return against
@@ -291,6 +296,7 @@ func TestImportLawCanFail(t *testing.T) {
 			[]pkg{ours("drivers/sim/simtest", us("buffer")), ours("buffer")},
 			[]string{"drivers/sim/simtest imports buffer: a package for tests"},
 		},
+		{"a template", []pkg{ours("gateway/app/demo", "text/template")}, []string{"gateway/app/demo imports text/template: a template calls"}},
 		{"a new folder", []pkg{ours("helpers")}, []string{"helpers has no room"}},
 		{
 			"two owners of one module, by different packages of it",

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -39,16 +40,9 @@ func newRunCommand() *cobra.Command {
 			"ended. A file that has reached --trace-size becomes FILE.1. Add the file when you report that a device is not understood.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := readConfig(path)
+			cfg, log, err := prepare(cmd.ErrOrStderr(), path)
 			if err != nil {
 				return err
-			}
-			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
-			logWarnings(log, cfg.Warnings)
-			tooMuch, err := app.CheckLoad(cfg)
-			logWarnings(log, tooMuch)
-			if err != nil {
-				return usageError{err}
 			}
 			hup := make(chan os.Signal, 1) // one that waits stands for all
 			signal.Notify(hup, syscall.SIGHUP)
@@ -59,6 +53,29 @@ func newRunCommand() *cobra.Command {
 	configFlag(cmd, &path)
 	traced.add(cmd)
 	return cmd
+}
+
+// readingPercent is the growth at which garbage is collected while a configuration is read. Most of what that takes is garbage at once, and a process
+// is as large as it was at its largest moment.
+const readingPercent = 50
+
+// prepare reads the configuration to run, makes its logger, which has the warnings, and gives back what it took to read.
+func prepare(stderr io.Writer, path string) (*config.Config, *slog.Logger, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(readingPercent))
+	cfg, err := readConfig(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	log := newLogger(stderr, cfg.Log)
+	logWarnings(log, cfg.Warnings)
+	tooMuch, err := app.CheckLoad(cfg)
+	logWarnings(log, tooMuch)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	cfg.Forget()
+	app.GiveBack(log)
+	return cfg, log, nil
 }
 
 // traceFlags say where conversations on the buses are written to.

@@ -76,21 +76,22 @@ func newDevice(d Device) *device {
 		retries: d.Retries,
 		gap:     d.Gap, readWrite: d.ReadWrite,
 		points: slices.Clone(d.Points),
+		codecs: make([]*codec, len(d.Points)),
 		groups: newGroups(d),
 		heard:  true,
 	}
+	dev.info.Points = make([]gateway.Point, len(d.Points))
 	dev.forget()
 	for _, g := range dev.groups {
 		dev.info.Groups = append(dev.info.Groups, GroupInfo{Interval: g.interval, Points: slices.Clone(g.points)})
 	}
-	for _, p := range d.Points {
+	for i, p := range d.Points {
 		c := newCodec(p)
 		p.Kind = c.kind()
 		if c.labels != nil {
 			p.Names = c.enum
 		}
-		dev.codecs = append(dev.codecs, c)
-		dev.info.Points = append(dev.info.Points, p.Point)
+		dev.codecs[i], dev.info.Points[i] = c, p.Point
 	}
 	return dev
 }

@@ -11,9 +11,9 @@ import (
 // codec turns the registers of one point into a value and back. A number is raw * scale + offset.
 type codec struct {
 	typ     Type
-	traits         // of typ, kept because they are asked for at every reading
-	swapped bool   // the low byte of each register first
-	places  [8]int // of the bytes of the number, the most significant first
+	traits          // of typ, kept because they are asked for at every reading
+	swapped bool    // the low byte of each register first
+	places  [8]byte // of the bytes of the number, the most significant first
 	bits    Bits
 
 	scale, offset float64
@@ -34,7 +34,7 @@ func newCodec(p Point) *codec {
 		enum: p.Enum, invalid: p.Invalid, width: p.width(),
 	}
 	for k := range c.size {
-		c.places[k] = p.Order.place(k, c.size)
+		c.places[k] = byte(p.Order.place(k, c.size))
 	}
 	if c.scale == 0 {
 		c.scale = 1

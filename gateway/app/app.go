@@ -91,7 +91,6 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	a.opts.Config.Forget()
 	return a, nil
 }
 
@@ -325,7 +324,7 @@ func (a *App) start(ctx context.Context, l *lifecycle) error {
 		l.start(ctx, "certificates", stopStatus, a.watchCertificates)
 	}
 	l.start(ctx, "status", stopStatus, a.runStatus)
-	l.start(ctx, "memory", stopStatus, a.giveBack)
+	l.start(ctx, "memory", stopStatus, a.tendMemory)
 	l.start(ctx, "control socket", stopHTTP, func(ctx context.Context) error {
 		return a.control.server.Serve(ctx, a.control.Listener)
 	})

@@ -70,9 +70,10 @@ func modbusDevice(b config.Bus, d config.Device) modbus.Device {
 	out := modbus.Device{
 		Name: d.Name, Unit: byte(d.UnitID), Interval: d.Interval, Publish: gateway.PublishMode(d.Publish),
 		Timeout: b.Timeout, Retries: b.Retries, Gap: d.Gap, ReadWrite: d.ReadWrite,
+		Points: make([]modbus.Point, len(d.Points)),
 	}
-	for _, p := range d.Points {
-		out.Points = append(out.Points, modbusPoint(p))
+	for i, p := range d.Points {
+		out.Points[i] = modbusPoint(p)
 	}
 	return out
 }

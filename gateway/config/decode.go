@@ -19,8 +19,9 @@ type table = map[string]any
 // decoder moves the tree into structs by their toml tags. It goes on after each mistake, so that a person sees all
 // of them at once.
 type decoder struct {
-	out *report
-	env Env
+	out    *report
+	env    Env
+	fields map[reflect.Type][]field // of the structs met so far: a file has thousands of points
 }
 
 // field is a struct field that the file can set.
@@ -41,12 +42,23 @@ func fieldsOf(t reflect.Type) []field {
 }
 
 func (d *decoder) document(tree table, c *Config) {
+	d.fields = map[reflect.Type][]field{}
 	d.table("", tree, reflect.ValueOf(c).Elem())
+}
+
+// fieldsOf lists the fields as the function does, once for each type.
+func (d *decoder) fieldsOf(t reflect.Type) []field {
+	fields, ok := d.fields[t]
+	if !ok {
+		fields = fieldsOf(t)
+		d.fields[t] = fields
+	}
+	return fields
 }
 
 // table fills a struct from a table.
 func (d *decoder) table(path string, tree table, v reflect.Value) {
-	fields := fieldsOf(v.Type())
+	fields := d.fieldsOf(v.Type())
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		at := join(path, key)
 		i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
@@ -117,7 +129,7 @@ func (d *decoder) scalar(path string, raw any, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		if s, ok := want[string](d, path, raw, `text in quotes`); ok {
-			v.SetString(s)
+			v.SetString(strings.Clone(s)) // a part of the file would keep all of it
 		}
 	case reflect.Bool:
 		if b, ok := want[bool](d, path, raw, "true or false, without quotes"); ok {

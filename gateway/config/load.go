@@ -214,12 +214,13 @@ func readFile(name string) ([]byte, fs.FileMode, error) {
 	if info.IsDir() {
 		return nil, 0, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), maxFileSize)) + bytes.MinRead) // what is not a regular file may have any size
+	if _, err := data.ReadFrom(io.LimitReader(f, maxFileSize+1)); err != nil {
 		return nil, 0, err
 	}
-	if len(data) > maxFileSize {
+	if data.Len() > maxFileSize {
 		return nil, 0, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %s", Size(maxFileSize))}
 	}
-	return data, info.Mode(), nil
+	return data.Bytes(), info.Mode(), nil
 }

@@ -20,8 +20,6 @@ type entry struct {
 // "bus[0].port", "upstream[1].servers[0]". A key that TOML would have to quote is quoted.
 type index struct {
 	entries map[string]entry
-	// order lists every key as toml.MetaData.Keys does, so that a test can compare the two.
-	order [][]string
 }
 
 // Limits of nesting. No configuration comes near them; they keep a hostile file from exhausting the stack, here and in
@@ -44,20 +42,25 @@ type scanner struct {
 	pos    int
 	idx    index
 	arrays map[string]int // members so far of each array of tables
+	// found is told the path of each key in the order of toml.MetaData.Keys, so that a test can compare the two; nil for nobody.
+	found func(path string)
 }
 
 // scan returns where every key of data stands. On an error it also returns how far it came.
 func scan(data string) (index, int, error) {
-	s := &scanner{data: data, idx: index{entries: map[string]entry{}}, arrays: map[string]int{}}
-	s.idx.entries[""] = entry{}
+	s := newScanner(data)
 	err := s.document()
 	return s.idx, s.pos, err
 }
 
-// scope is the table that keys are added to: its path in the index, and its plain key.
+func newScanner(data string) *scanner {
+	return &scanner{data: data, idx: index{entries: map[string]entry{"": {}}}, arrays: map[string]int{}}
+}
+
+// scope is the table that keys are added to: its path in the index, and how many parts its key has.
 type scope struct {
-	path string
-	key  []string
+	path  string
+	parts int
 }
 
 func (s *scanner) document() error {
@@ -105,8 +108,8 @@ func (s *scanner) header() (scope, error) {
 		path = at(path, n-1)
 	}
 	s.idx.entries[path] = entry{where, where}
-	s.idx.order = append(s.idx.order, parts)
-	return scope{path, parts}, nil
+	s.tell(path)
+	return scope{path, len(parts)}, nil
 }
 
 // resolve walks down from path along the parts, into the newest member of every array of tables on the way, and
@@ -129,13 +132,20 @@ func (s *scanner) note(path string, e entry) {
 	}
 }
 
+func (s *scanner) tell(path string) {
+	if s.found != nil {
+		s.found(path)
+	}
+}
+
 // pair reads key = value into the table.
 func (s *scanner) pair(table scope, depth int) error {
 	parts, where, err := s.keys()
 	if err != nil {
 		return err
 	}
-	if len(table.key)+len(parts) > maxKeyParts {
+	count := table.parts + len(parts)
+	if count > maxKeyParts {
 		return errDeep
 	}
 	if !s.accept("=") {
@@ -143,9 +153,8 @@ func (s *scanner) pair(table scope, depth int) error {
 	}
 	parent := s.resolve(table.path, parts[:len(parts)-1], where)
 	path := join(parent, parts[len(parts)-1])
-	key := append(append([]string{}, table.key...), parts...)
-	s.idx.order = append(s.idx.order, key)
-	value, err := s.value(scope{path, key}, depth)
+	s.tell(path)
+	value, err := s.value(scope{path, count}, depth)
 	s.idx.entries[path] = entry{where, value}
 	return err
 }
@@ -273,7 +282,7 @@ func (s *scanner) array(sc scope, depth int) error {
 			return nil
 		}
 		path := at(sc.path, i)
-		value, err := s.value(scope{path, sc.key}, depth)
+		value, err := s.value(scope{path, sc.parts}, depth)
 		s.idx.entries[path] = entry{value, value}
 		if err != nil {
 			return err

@@ -58,10 +58,11 @@ func parent(path string) string {
 // join adds keys to a path, each below the one before.
 func join(path string, keys ...string) string {
 	for _, key := range keys {
-		if path != "" {
-			path += "."
+		if path == "" {
+			path = quotedKey(key)
+		} else {
+			path = path + "." + quotedKey(key)
 		}
-		path += quotedKey(key)
 	}
 	return path
 }

@@ -72,6 +72,9 @@ func startDemo(t *testing.T, data string) (d *process, plant, cloud int) {
 		}
 		ports = append(ports, n)
 	}
+	if text := strings.Join(d.all(), "\n"); strings.Contains(text, "{") {
+		t.Errorf("the demo prints a word that stands for something: %s", text)
+	}
 	if len(ports) < 2 {
 		t.Fatalf("the demo prints no commands: %s", strings.Join(d.all(), "\n"))
 	}
