@@ -1,8 +1,10 @@
 package localbroker_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -167,10 +169,16 @@ func (lateYes) Authenticate(ctx context.Context, _ string, _ []byte) bool {
 
 // An answer that comes too late is not counted as a wrong password, and so must not tell of a right one.
 func TestALoginThatComesTooLateIsRefused(t *testing.T) {
-	r := start(t, func(o *localbroker.Options) { o.Auth, o.ConnectTimeout = lateYes{}, 50*time.Millisecond })
-	c := r.login("ann", "ann's", packet.Connect{ClientID: "c", CleanStart: true})
-	c.expect("20 02 00 04")
-	r.log.await(t, "not finished within the connect timeout")
+	var log logBuffer
+	inBubble(t, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		login := packet.Connect{Version: packet.V311, ClientID: "c", CleanStart: true, Username: packet.Some("ann"), Password: []byte("ann's")}
+		b.say(c, login.Append(nil, packet.V311))
+		if got := b.hear(c, 4); !bytes.Equal(got, []byte{0x20, 2, 0, 4}) {
+			t.Errorf("got % x, want a refusal", got)
+		}
+		log.await(t, "not finished within the connect timeout")
+	}, func(o *localbroker.Options) { o.Auth, o.Logger = lateYes{}, slog.New(slog.NewTextHandler(&log, nil)) })
 }
 
 // Names and addresses that are made up do not fill the memory, and do not make the limit forget who is failing now.

@@ -49,7 +49,7 @@ func (noCommands) Next(ctx context.Context, _ uint64) (engine.Entry, error) {
 }
 
 // Twenty devices on a line that keeps its pace, busy 70 % of the time, and one of them dead: the others keep 95 % of their rate. What is
-// counted is polls, over a long enough time; a machine that is busy with other things gets five tries. What a poll takes is measured, because
+// counted is polls, over a long enough time; a machine that is busy with other things gets five tries, and more where it stood still. What a poll takes is measured, because
 // the simulated line is late there, and a line that is meant to be busy 70 % of the time would have no time left for anybody. Nor are the living
 // taken for dead there: only the dead one has a timeout that is short.
 func TestDeadDeviceOnABusyLine(t *testing.T) {
@@ -57,12 +57,21 @@ func TestDeadDeviceOnABusyLine(t *testing.T) {
 		t.Skip("takes ten seconds of a line's time")
 	}
 	const baud, dead, load = 38400, 7, 0.7
-	var kept float64
-	for try := 0; try < 5 && kept < 0.95; try++ {
-		kept = pollBusyLine(t, baud, dead, load)
-	}
-	if kept < 0.95 {
-		t.Errorf("the others kept %.1f %% of their rate, want 95 %%", 100*kept)
+	for failures, n := 0, 0; ; n++ {
+		begin, w := time.Now(), watchPauses()
+		kept := pollBusyLine(t, baud, dead, load)
+		_, stood := w.end()
+		if kept >= 0.95 {
+			return
+		}
+		if share := stood.Seconds() / time.Since(begin).Seconds(); share > 0.02 {
+			t.Logf("the machine stood still for %.1f %% of the time, so that this says nothing", 100*share)
+		} else if failures++; failures == 5 {
+			t.Fatalf("the others kept %.1f %% of their rate, want 95 %%", 100*kept)
+		}
+		if n == 11 {
+			t.Skip("the machine stands still too often to say how many polls there should be")
+		}
 	}
 }
 

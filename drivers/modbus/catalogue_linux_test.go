@@ -157,7 +157,7 @@ func (noInbox) Next(ctx context.Context, _ uint64) (engine.Entry, error) {
 }
 
 // rehearse lets an engine poll one point through a misfortune, until the point is good again.
-func rehearse(t *testing.T, m misfortune, o Options, begin, end func()) *rehearsal {
+func rehearse(t testing.TB, m misfortune, o Options, begin, end func()) *rehearsal {
 	t.Helper()
 	o.Devices = []Device{{
 		Name: "d", Interval: 10 * time.Millisecond, Timeout: patience, Retries: m.retries, StaleAfter: time.Hour,
@@ -188,7 +188,7 @@ type result struct{ shown, until string }
 
 // judge reads off what the misfortune did, and checks what holds for each of them: the point is never good with a wrong value, and the
 // device is offline only when it was.
-func (r *rehearsal) judge(t *testing.T) result {
+func (r *rehearsal) judge(t testing.TB) result {
 	t.Helper()
 	for i, s := range r.seen {
 		if strings.HasPrefix(s, "good") && s != goodReading {
@@ -232,7 +232,7 @@ func TestFaultCatalogue(t *testing.T) {
 					continue
 				}
 				t.Run(strings.ReplaceAll(m.name, " ", "_")+"/"+kind, func(t *testing.T) {
-					results[i][kind] = simulated(t, m, kind)
+					steady(t, func(t testing.TB) { results[i][kind] = simulated(t, m, kind) })
 				})
 			}
 		}
@@ -245,16 +245,18 @@ func TestFaultCatalogue(t *testing.T) {
 				continue
 			}
 			t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
-				if got, want := realSlave(t, m, command), results[i]["RTU"]; got != want && !t.Failed() {
-					t.Errorf("%+v, with the simulator %+v", got, want)
-				}
+				steady(t, func(t testing.TB) {
+					if got, want := realSlave(t, m, command), results[i]["RTU"]; got != want && !t.Failed() {
+						t.Errorf("%+v, with the simulator %+v", got, want)
+					}
+				})
 			})
 		}
 	})
 }
 
 // simulated rehearses with the simulator.
-func simulated(t *testing.T, m misfortune, kind string) result {
+func simulated(t testing.TB, m misfortune, kind string) result {
 	unit := sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 2, Count: 2}}})
 	if err := unit.Set(sim.HoldingRegisters, 2, 2, 3); err != nil {
 		t.Fatal(err)
@@ -282,7 +284,7 @@ func simulated(t *testing.T, m misfortune, kind string) result {
 }
 
 // plugElsewhere plugs a port in again after another has taken its number, as it is with ttyUSB0 and ttyUSB1.
-func plugElsewhere(t *testing.T, e *simtest.RTUEndpoint) {
+func plugElsewhere(t testing.TB, e *simtest.RTUEndpoint) {
 	other := bustest.NewPTY(t)
 	e.Plug()
 	if now, err := os.Readlink(e.Port); err != nil || now == other.Path {

@@ -52,7 +52,7 @@ func speakTCP(ops []bustest.IO) []bustest.IO {
 	return speak(ops, frame)
 }
 
-func speakRTU(t *testing.T, ops []bustest.IO) []bustest.IO {
+func speakRTU(t testing.TB, ops []bustest.IO) []bustest.IO {
 	return speak(ops, func(_ int, pdu string) string { return fmt.Sprintf("%x", raw(t, "11 "+pdu+" crc")) })
 }
 

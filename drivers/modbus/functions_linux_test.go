@@ -74,7 +74,7 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-func playRTU(t *testing.T, ops []bustest.IO) *Driver {
+func playRTU(t testing.TB, ops []bustest.IO) *Driver {
 	t.Helper()
 	return newTestDriver(t, Options{Bus: rtuBus(bustest.PlayLine(t, speakRTU(t, ops))), Devices: []Device{{Name: "d", Unit: 17, Points: []Point{
 		holding(3)[0], {Point: gateway.Point{Name: "c", Writable: true}, Address: Address{Coil, 5}, Type: Bool},
@@ -182,7 +182,7 @@ func TestMaskWriteWithoutAnAnswer(t *testing.T) {
 			{W: "03 000a 0001", R: "03 02 ff31"},
 		}, "true timeout true"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(tc.name, steadily(func(t testing.TB) {
 			d := newTestDriver(t, Options{
 				Bus:     rtuBus(bustest.PlayLine(t, speakRTU(t, tc.ops))),
 				Devices: []Device{{Name: "pump", Unit: 17, Timeout: patience, Points: pumpPoints()}},
@@ -202,7 +202,7 @@ func TestMaskWriteWithoutAnAnswer(t *testing.T) {
 			if said := strings.Join(got, " "); said != tc.want {
 				t.Errorf("writes: %s, want %s", said, tc.want)
 			}
-		})
+		}))
 	}
 }
 
@@ -353,38 +353,40 @@ func TestFramingRefuses(t *testing.T) {
 
 // On a line that is never silent nothing is sent: the device cannot have taken the value, and nobody knows whether it knows the function.
 func TestWriteOnALineThatIsNeverSilent(t *testing.T) {
-	pty := bustest.NewPTY(t)
-	defer pty.Hold()()
-	line := rtuBus(pty.Port)
-	line.Gap = 300 * time.Millisecond // no pause of a busy machine is so long
-	d := newTestDriver(t, Options{Bus: line, Devices: []Device{{Name: "pump", Unit: 17, Timeout: 20 * time.Millisecond, Points: append(pumpPoints(), holding(0, 1)...)}}})
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_, _ = pty.Master.Write([]byte{0x55})
+	steady(t, func(t testing.TB) {
+		pty := bustest.NewPTY(t)
+		defer pty.Hold()()
+		line := rtuBus(pty.Port)
+		line.Gap = 300 * time.Millisecond // longer than what writes to it stands still
+		d := newTestDriver(t, Options{Bus: line, Devices: []Device{{Name: "pump", Unit: 17, Timeout: 20 * time.Millisecond, Points: append(pumpPoints(), holding(0, 1)...)}}})
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = pty.Master.Write([]byte{0x55})
+				}
+			}
+		}()
+		defer func() { close(stop); <-stopped }()
+		first := len(d.devices[0].points) - 2
+		for name, write := range map[string]func() error{
+			"Part": func() error { _, err := d.Write(t.Context(), 0, 1, gateway.Bool(true)); return err },
+			"Block": func() error {
+				_, err := d.WriteBlock(t.Context(), 0, []int{first, first + 1}, uints(1, 2))
+				return err
+			},
+		} {
+			var busy *bus.ReplyError
+			if err := write(); !errors.As(err, &busy) || !busy.Busy || strings.Contains(err.Error(), "may have taken") {
+				t.Errorf("%s: error %v", name, err)
 			}
 		}
-	}()
-	defer func() { close(stop); <-stopped }()
-	first := len(d.devices[0].points) - 2
-	for name, write := range map[string]func() error{
-		"Part": func() error { _, err := d.Write(t.Context(), 0, 1, gateway.Bool(true)); return err },
-		"Block": func() error {
-			_, err := d.WriteBlock(t.Context(), 0, []int{first, first + 1}, uints(1, 2))
-			return err
-		},
-	} {
-		var busy *bus.ReplyError
-		if err := write(); !errors.As(err, &busy) || !busy.Busy || strings.Contains(err.Error(), "may have taken") {
-			t.Errorf("%s: error %v", name, err)
+		if len(d.client.lacks) != 0 || len(d.client.most) != 0 {
+			t.Errorf("learnt from nothing: %v, %v", d.client.lacks, d.client.most)
 		}
-	}
-	if len(d.client.lacks) != 0 || len(d.client.most) != 0 {
-		t.Errorf("learnt from nothing: %v, %v", d.client.lacks, d.client.most)
-	}
+	})
 }

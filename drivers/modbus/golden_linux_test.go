@@ -38,7 +38,7 @@ func peers() []peer {
 }
 
 // serve starts a peer on a TCP port or a pair of ptys of its own, waits for its first answer, and returns where it is.
-func serve(t *testing.T, command []string, transport string) (where string) {
+func serve(t testing.TB, command []string, transport string) (where string) {
 	t.Helper()
 	theirs, number := "127.0.0.1", "115200"
 	if transport == "tcp" {
@@ -68,8 +68,7 @@ func TestGoldenTraces(t *testing.T) {
 			t.Parallel()
 			command := p.command(t)
 			for _, name := range []string{"tcp", "tcp-functions", "rtu", "rtu-functions"} {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
+				t.Run(name, steadily(func(t testing.TB) {
 					transport, _, _ := strings.Cut(name, "-")
 					dir := filepath.Join(traceFolder, p.name+"-"+name)
 					c := readCase(t, dir)
@@ -78,14 +77,14 @@ func TestGoldenTraces(t *testing.T) {
 					o.Bus.Trace = rec.tell(t)
 					c.check(t, dir, c.run(t, newTestDriver(t, o)))
 					compareGolden(t, filepath.Join(dir, "trace.jsonl"), onlyBytes(t, rec.exchanges(t)))
-				})
+				}))
 			}
 		})
 	}
 }
 
 // onlyBytes leaves out of a trace what is never the same twice: times, and how reads cut an answer.
-func onlyBytes(t *testing.T, exchanges []trace.Exchange) (lines []byte) {
+func onlyBytes(t testing.TB, exchanges []trace.Exchange) (lines []byte) {
 	t.Helper()
 	for _, x := range exchanges {
 		only := trace.Exchange{Sent: x.Sent, Outcome: x.Outcome}
@@ -104,7 +103,7 @@ func onlyBytes(t *testing.T, exchanges []trace.Exchange) (lines []byte) {
 	return lines
 }
 
-func compareGolden(t *testing.T, file string, got []byte) {
+func compareGolden(t testing.TB, file string, got []byte) {
 	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {

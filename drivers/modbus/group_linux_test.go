@@ -195,22 +195,24 @@ func TestResponseForgetsAccidents(t *testing.T) {
 
 // A device that is not there is not asked twice in a poll, and one that is there is.
 func TestProbesAreNotRepeated(t *testing.T) {
-	unit := sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}}})
-	server := simtest.TCP(t, map[byte]*sim.Unit{1: unit}, sim.ServerOptions{})
-	d := newTestDriver(t, Options{Bus: tcpBus(server.Address), Devices: []Device{{Name: "d", Points: holding(0), Retries: 2, Timeout: patience}}})
-	wantValues(t, d, 0, "0")
-	unit.Inject(sim.NoAnswer(), -1)
-	for i, want := range []uint64{3, 3, 1, 1} {
-		before := d.Stats().Requests
-		wantValues(t, d, 0, "<timeout>")
-		if got := d.Stats().Requests - before; got != want {
-			t.Errorf("poll %d: %d requests, want %d", i, got, want)
+	steady(t, func(t testing.TB) {
+		unit := sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}}})
+		server := simtest.TCP(t, map[byte]*sim.Unit{1: unit}, sim.ServerOptions{})
+		d := newTestDriver(t, Options{Bus: tcpBus(server.Address), Devices: []Device{{Name: "d", Points: holding(0), Retries: 2, Timeout: patience}}})
+		wantValues(t, d, 0, "0")
+		unit.Inject(sim.NoAnswer(), -1)
+		for i, want := range []uint64{3, 3, 1, 1} {
+			before := d.Stats().Requests
+			wantValues(t, d, 0, "<timeout>")
+			if got := d.Stats().Requests - before; got != want {
+				t.Errorf("poll %d: %d requests, want %d", i, got, want)
+			}
 		}
-	}
-	unit.Heal()
-	wantValues(t, d, 0, "0")
-	unit.Inject(sim.NoAnswer(), 1)
-	wantValues(t, d, 0, "0") // repeated
+		unit.Heal()
+		wantValues(t, d, 0, "0")
+		unit.Inject(sim.NoAnswer(), 1)
+		wantValues(t, d, 0, "0") // repeated
+	})
 }
 
 // Two points that the device does not read in one request stay apart also when the plan changes for another reason.

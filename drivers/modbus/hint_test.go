@@ -75,8 +75,7 @@ func TestHintAtSilence(t *testing.T) {
 		{name: "RTUAmongOthers", line: &bus.Mode{Baud: 115200}, together: true, want: never + ", and whether the device is wired and has power"},
 		{name: "RTUOverTCP", framing: FramingRTU, want: never + ", baud and parity behind the converter" + swapped},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(tc.name, steadily(func(t testing.TB) {
 			units := map[byte]*sim.Unit{1: sim.NewUnit(layout)}
 			if !tc.absent {
 				units[7] = sim.NewUnit(layout)
@@ -102,12 +101,12 @@ func TestHintAtSilence(t *testing.T) {
 			if _, errs := poll(t, d, 0); len(errs) != 1 || !strings.HasSuffix(errs[0].Error(), ": "+tc.want) || !errors.Is(errs[0], ErrNoAnswer) {
 				t.Errorf("got %v, want %s at its end", errs, tc.want)
 			}
-		})
+		}))
 	}
 }
 
 // silentEndpoint takes connections and says nothing.
-func silentEndpoint(t *testing.T) string {
+func silentEndpoint(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the system completes connections that nobody accepts
 	if err != nil {
@@ -119,10 +118,12 @@ func silentEndpoint(t *testing.T) string {
 
 // One that has answered is switched off or cut off: its settings are right.
 func TestSilenceLaterIsNoMistakeOfTheConfiguration(t *testing.T) {
-	s := newSite(t, "TCP", 0)
-	s.recovers()
-	s.unit.Inject(sim.NoAnswer(), -1)
-	if _, errs := poll(t, s.driver, 0); len(errs) == 0 || strings.Contains(errs[0].Error(), "check") {
-		t.Errorf("got %v, want no answer and no hint", errs)
-	}
+	steady(t, func(t testing.TB) {
+		s := newSite(t, "TCP", 0)
+		s.recovers()
+		s.unit.Inject(sim.NoAnswer(), -1)
+		if _, errs := poll(t, s.driver, 0); len(errs) == 0 || strings.Contains(errs[0].Error(), "check") {
+			t.Errorf("got %v, want no answer and no hint", errs)
+		}
+	})
 }

@@ -24,7 +24,7 @@ func scattered(n int) []Point {
 	return holding(offsets...)
 }
 
-func scatteredUnit(t *testing.T, n int) *sim.Unit {
+func scatteredUnit(t testing.TB, n int) *sim.Unit {
 	t.Helper()
 	var ranges []sim.Range
 	for i := range n {
@@ -99,8 +99,7 @@ func TestFaultsInFlight(t *testing.T) {
 		{"Late", sim.Late(patience / 4), ""},
 	} {
 		for _, retries := range []int{0, 1} {
-			t.Run(fmt.Sprint(tc.name, retries), func(t *testing.T) {
-				t.Parallel()
+			t.Run(fmt.Sprint(tc.name, retries), steadily(func(t testing.TB) {
 				unit := scatteredUnit(t, 6)
 				d := newTestDriver(t, Options{
 					Bus: tcpBus(simtest.TCP(t, map[byte]*sim.Unit{1: unit}, sim.ServerOptions{}).Address), MaxInFlight: 3,
@@ -125,7 +124,7 @@ func TestFaultsInFlight(t *testing.T) {
 					readings, _ := poll(t, d, 0)
 					return values(readings) == later
 				})
-			})
+			}))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // writeBlocks writes values as the engine does, until one fails, and returns what was read back with the error at its end.
-func writeBlocks(t *testing.T, d *Driver, points []int, values []gateway.Value) string {
+func writeBlocks(t testing.TB, d *Driver, points []int, values []gateway.Value) string {
 	t.Helper()
 	var done []string
 	for at := 0; at < len(points); {
@@ -63,7 +63,7 @@ type step struct {
 	want   string
 }
 
-func playJoint(t *testing.T, dev Device, o Options, steps ...step) *Driver {
+func playJoint(t testing.TB, dev Device, o Options, steps ...step) *Driver {
 	t.Helper()
 	var ops []bustest.IO
 	for _, s := range steps {
@@ -332,9 +332,9 @@ func TestJointWriteWithoutAnAnswer(t *testing.T) {
 		{W: "10 0000 0002 04 0001 0002", R: "10 0000 0002"},
 		{W: "03 0000 0002", R: "03 04 0001 0002"},
 	}, "1 2"}
-	t.Run("Never", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, lost, alone) })
-	t.Run("Once", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, joint, lost, joint) })
-	t.Run("Noise", func(t *testing.T) { playJoint(t, Device{Timeout: patience}, Options{}, noise, joint) })
+	t.Run("Never", steadily(func(t testing.TB) { playJoint(t, Device{Timeout: patience}, Options{}, lost, alone) }))
+	t.Run("Once", steadily(func(t testing.TB) { playJoint(t, Device{Timeout: patience}, Options{}, joint, lost, joint) }))
+	t.Run("Noise", steadily(func(t testing.TB) { playJoint(t, Device{Timeout: patience}, Options{}, noise, joint) }))
 }
 
 // Behind a value that is verified nothing is written until it was; what is read back as bad does not hide what came before it.

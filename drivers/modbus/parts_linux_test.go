@@ -118,7 +118,7 @@ func TestVerify(t *testing.T) {
 }
 
 // written writes and returns what was read back, or the error.
-func written(t *testing.T, d *Driver, point int, v gateway.Value) string {
+func written(t testing.TB, d *Driver, point int, v gateway.Value) string {
 	t.Helper()
 	r, err := d.Write(t.Context(), 0, point, v)
 	if err != nil {

@@ -144,7 +144,7 @@ func TestPassedAnswerInPieces(t *testing.T) {
 }
 
 // passRig is a driver that polls unit 1 on a line of two simulated slaves, and the line.
-func passRig(t *testing.T, timeout time.Duration) (*Driver, *simtest.RTUEndpoint, map[byte]*sim.Unit) {
+func passRig(t testing.TB, timeout time.Duration) (*Driver, *simtest.RTUEndpoint, map[byte]*sim.Unit) {
 	units := map[byte]*sim.Unit{}
 	for _, id := range []byte{1, 2} {
 		units[id] = sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 125}}})
@@ -160,7 +160,7 @@ func passRig(t *testing.T, timeout time.Duration) (*Driver, *simtest.RTUEndpoint
 	return d, line, units
 }
 
-func wantPass(t *testing.T, d *Driver, unit byte, request, want string) {
+func wantPass(t testing.TB, d *Driver, unit byte, request, want string) {
 	t.Helper()
 	answer, _, err := d.Pass(t.Context(), unit, pdu(t, request))
 	if got := fmt.Sprintf("%x", answer); err != nil || got != strings.ReplaceAll(want, " ", "") {
@@ -168,7 +168,7 @@ func wantPass(t *testing.T, d *Driver, unit byte, request, want string) {
 	}
 }
 
-func wantNoPass(t *testing.T, d *Driver, unit byte, request string, want error) {
+func wantNoPass(t testing.TB, d *Driver, unit byte, request string, want error) {
 	t.Helper()
 	if answer, _, err := d.Pass(t.Context(), unit, pdu(t, request)); answer != nil || !errors.Is(err, want) {
 		t.Errorf("unit %d, %s: got % x, %v, want %v", unit, request, answer, err, want)
@@ -181,107 +181,118 @@ func TestPassedFaults(t *testing.T) {
 	for name, fault := range map[string]sim.Fault{
 		"NoAnswer": sim.NoAnswer(), "BadCRC": sim.BadCRC(), "WrongUnit": sim.WrongUnit(7), "WrongFunction": sim.WrongFunction(4), "Short": sim.ShortAnswer(1),
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, steadily(func(t testing.TB) {
 			d, _, units := passRig(t, patient)
 			wantPass(t, d, 2, "03 00 00 00 02", "03 04 00 66 00 ca")
 			units[2].Inject(fault, 1)
 			wantNoPass(t, d, 2, "03 00 00 00 02", ErrNoAnswer)
 			wantPass(t, d, 2, "03 00 00 00 02", "03 04 00 66 00 ca")
 			wantValues(t, d, 0, "101 201")
-		})
+		}))
 	}
 }
 
 // A late answer to one request is not taken for that to the next one, whoever asked.
 func TestPassedLateAnswer(t *testing.T) {
-	d, _, units := passRig(t, patient)
-	wantPass(t, d, 1, "03 00 00 00 01", "03 02 00 65")
-	units[1].Inject(sim.Late(patient+patient/2), 1)
-	wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
-	wantPass(t, d, 1, "03 00 01 00 01", "03 02 00 c9")
-	units[1].Inject(sim.Late(patient+patient/2), 1)
-	wantNoPass(t, d, 1, "03 00 7b 00 02", ErrNoAnswer) // two registers, as the poll asks for
-	wantValues(t, d, 0, "101 201")
+	steady(t, func(t testing.TB) {
+		d, _, units := passRig(t, patient)
+		wantPass(t, d, 1, "03 00 00 00 01", "03 02 00 65")
+		units[1].Inject(sim.Late(patient+patient/2), 1)
+		wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
+		wantPass(t, d, 1, "03 00 01 00 01", "03 02 00 c9")
+		units[1].Inject(sim.Late(patient+patient/2), 1)
+		wantNoPass(t, d, 1, "03 00 7b 00 02", ErrNoAnswer) // two registers, as the poll asks for
+		wantValues(t, d, 0, "101 201")
+	})
 }
 
 func TestPassOnALineThatIsUnplugged(t *testing.T) {
-	d, line, _ := passRig(t, patient)
-	wantPass(t, d, 2, "03 00 00 00 01", "03 02 00 66")
-	line.Unplug()
-	wantNoPass(t, d, 2, "03 00 00 00 01", ErrOffline)
-	wantNoPass(t, d, 77, "03 00 00 00 01", ErrOffline)
-	line.Plug()
-	within(t, "an answer after the port is back", func() bool {
-		answer, _, err := d.Pass(t.Context(), 2, pdu(t, "03 00 00 00 01"))
-		return err == nil && len(answer) == 4
+	steady(t, func(t testing.TB) {
+		d, line, _ := passRig(t, patient)
+		wantPass(t, d, 2, "03 00 00 00 01", "03 02 00 66")
+		line.Unplug()
+		wantNoPass(t, d, 2, "03 00 00 00 01", ErrOffline)
+		wantNoPass(t, d, 77, "03 00 00 00 01", ErrOffline)
+		line.Plug()
+		within(t, "an answer after the port is back", func() bool {
+			answer, _, err := d.Pass(t.Context(), 2, pdu(t, "03 00 00 00 01"))
+			return err == nil && len(answer) == 4
+		})
 	})
 }
 
 func TestPassedBroadcast(t *testing.T) {
-	d, _, units := passRig(t, patient)
-	answer, changed, err := d.Pass(t.Context(), 0, pdu(t, "06 00 00 00 07"))
-	if answer != nil || err != nil || len(changed) != 1 {
-		t.Errorf("got % x, %v, %v", answer, changed, err)
-	}
-	for id, u := range units {
-		if got, err := u.Get(sim.HoldingRegisters, 0, 1); err != nil || got[0] != 7 {
-			t.Errorf("unit %d has %v, %v", id, got, err)
+	steady(t, func(t testing.TB) {
+		d, _, units := passRig(t, patient)
+		answer, changed, err := d.Pass(t.Context(), 0, pdu(t, "06 00 00 00 07"))
+		if answer != nil || err != nil || len(changed) != 1 {
+			t.Errorf("got % x, %v, %v", answer, changed, err)
 		}
-	}
-	wantPass(t, d, 0, "03 00 00 00 01", "83 0b")
-	wantValues(t, d, 0, "7 201")
+		for id, u := range units {
+			if got, err := u.Get(sim.HoldingRegisters, 0, 1); err != nil || got[0] != 7 {
+				t.Errorf("unit %d has %v, %v", id, got, err)
+			}
+		}
+		wantPass(t, d, 0, "03 00 00 00 01", "83 0b")
+		wantValues(t, d, 0, "7 201")
+	})
 }
 
 // A master asks a unit that is not there, again and again: it is asked once, and again after 19 times as long; polls go on.
 func TestPassToASilentUnit(t *testing.T) {
-	d, _, _ := passRig(t, patient)
-	const tries = 2000
-	start := time.Now()
-	for range tries {
-		wantNoPass(t, d, 77, "03 00 00 00 01", ErrNoAnswer)
-	}
-	asked, most := d.client.requests.Load(), 1+time.Since(start)/(19*patient)
-	if asked < 1 || time.Duration(asked) > most {
-		t.Errorf("%d tries: the unit was asked %d times, want %d at most", tries, asked, most)
-	}
-	wantValues(t, d, 0, "101 201")
-	wantPass(t, d, 2, "03 00 00 00 01", "03 02 00 66")
+	steady(t, func(t testing.TB) {
+		d, _, _ := passRig(t, patient)
+		const tries = 2000
+		start := time.Now()
+		for range tries {
+			wantNoPass(t, d, 77, "03 00 00 00 01", ErrNoAnswer)
+		}
+		asked, most := d.client.requests.Load(), 1+time.Since(start)/(19*patient)
+		if asked < 1 || time.Duration(asked) > most {
+			t.Errorf("%d tries: the unit was asked %d times, want %d at most", tries, asked, most)
+		}
+		wantValues(t, d, 0, "101 201")
+		wantPass(t, d, 2, "03 00 00 00 01", "03 02 00 66")
+	})
 }
 
 // A gateway on the way that does not reach the unit takes as much time as silence does.
 func TestPassToAUnitBehindAnotherGateway(t *testing.T) {
-	d, _, units := passRig(t, patient)
-	units[2].Inject(sim.ExceptionAnswer(11), -1)
-	wantPass(t, d, 2, "03 00 00 00 01", "83 0b")
-	if d.client.silent.mayAsk(2, time.Now().Add(-time.Second)) {
-		t.Error("the unit may be asked again at once")
-	}
+	steady(t, func(t testing.TB) {
+		d, _, units := passRig(t, patient)
+		units[2].Inject(sim.ExceptionAnswer(11), -1)
+		wantPass(t, d, 2, "03 00 00 00 01", "83 0b")
+		if d.client.silent.mayAsk(2, time.Now().Add(-time.Second)) {
+			t.Error("the unit may be asked again at once")
+		}
+	})
 }
 
 // A unit that a poll has heard, and one on a port that is another one by now, need not wait.
 func TestSilentUnitComesBack(t *testing.T) {
-	d, line, units := passRig(t, patient)
-	units[1].Inject(sim.NoAnswer(), 1)
-	wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
-	wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
-	wantValues(t, d, 0, "101 201")
-	wantPass(t, d, 1, "03 00 00 00 01", "03 02 00 65")
+	steady(t, func(t testing.TB) {
+		d, line, units := passRig(t, patient)
+		units[1].Inject(sim.NoAnswer(), 1)
+		wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
+		wantNoPass(t, d, 1, "03 00 00 00 01", ErrNoAnswer)
+		wantValues(t, d, 0, "101 201")
+		wantPass(t, d, 1, "03 00 00 00 01", "03 02 00 65")
 
-	units[2].Inject(sim.NoAnswer(), 1)
-	wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
-	wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
-	line.Unplug()
-	if _, errs := poll(t, d, 0); len(errs) == 0 {
-		t.Error("a poll on a line that is unplugged")
-	}
-	if !d.client.silent.mayAsk(2, time.Now()) {
-		t.Error("the unit may not be asked on another port")
-	}
-	line.Plug()
-	within(t, "an answer of the other unit", func() bool {
-		_, _, err := d.Pass(t.Context(), 2, pdu(t, "03 00 00 00 01"))
-		return err == nil
+		units[2].Inject(sim.NoAnswer(), 1)
+		wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
+		wantNoPass(t, d, 2, "03 00 00 00 01", ErrNoAnswer)
+		line.Unplug()
+		if _, errs := poll(t, d, 0); len(errs) == 0 {
+			t.Error("a poll on a line that is unplugged")
+		}
+		if !d.client.silent.mayAsk(2, time.Now()) {
+			t.Error("the unit may not be asked on another port")
+		}
+		line.Plug()
+		within(t, "an answer of the other unit", func() bool {
+			_, _, err := d.Pass(t.Context(), 2, pdu(t, "03 00 00 00 01"))
+			return err == nil
+		})
 	})
 }
 
@@ -313,6 +324,7 @@ func TestPassToPeers(t *testing.T) {
 				readings, _ := poll(t, d, 0)
 				return values(readings) == "5"
 			})
+			d.devices[0].timeout = hangs // it is there
 			for _, c := range []struct{ request, pymodbus, libmodbus string }{
 				{"03 00 02 00 02", "03 04 00 02 00 03", "03 04 00 02 00 03"},
 				{"03 00 63 00 02", "83 02", "83 02"},

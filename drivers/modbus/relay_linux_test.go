@@ -50,7 +50,7 @@ func echoed(request, answer []byte) []burst {
 
 // relay is the line between the driver and a real slave.
 type relay struct {
-	t             *testing.T
+	t             testing.TB
 	master, slave *bustest.PTY
 	over          chan struct{}
 	inject        chan distortion // each for one request
@@ -64,7 +64,7 @@ const (
 )
 
 // newRelay makes a line whose ends are master.Port and slave.Port.
-func newRelay(t *testing.T) *relay {
+func newRelay(t testing.TB) *relay {
 	t.Helper()
 	r := &relay{
 		t: t, master: bustest.NewPTY(t), slave: bustest.NewPTY(t), over: make(chan struct{}),
@@ -168,7 +168,7 @@ func (r *relay) say(bursts []burst) bool {
 }
 
 // realSlave rehearses with a slave of libmodbus behind a line that distorts.
-func realSlave(t *testing.T, m misfortune, command []string) result {
+func realSlave(t testing.TB, m misfortune, command []string) result {
 	r := newRelay(t)
 	start(t, command[0], append(command[1:], "rtu", r.slave.Port, "115200")...)
 	o := Options{Bus: rtuBus(r.master.Port)}

@@ -51,7 +51,7 @@ type casePoint struct {
 }
 
 // options makes the driver's options of a case.
-func (c traceCase) options(t *testing.T, where string) Options {
+func (c traceCase) options(t testing.TB, where string) Options {
 	t.Helper()
 	timeout, err := time.ParseDuration(c.Timeout)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c traceCase) options(t *testing.T, where string) Options {
 	return o
 }
 
-func (p casePoint) point(t *testing.T) Point {
+func (p casePoint) point(t testing.TB) Point {
 	t.Helper()
 	table, offset, _ := strings.Cut(p.Address, ":")
 	number, err := strconv.ParseUint(offset, 10, 16)
@@ -92,7 +92,7 @@ func (p casePoint) point(t *testing.T) Point {
 }
 
 // named finds the one of that name; the first for "".
-func named[E fmt.Stringer](t *testing.T, all []E, name string) E {
+func named[E fmt.Stringer](t testing.TB, all []E, name string) E {
 	t.Helper()
 	i := slices.IndexFunc(all, func(e E) bool { return e.String() == name })
 	if i < 0 && name != "" {
@@ -102,7 +102,7 @@ func named[E fmt.Stringer](t *testing.T, all []E, name string) E {
 }
 
 // run takes the steps and returns what they bring.
-func (c traceCase) run(t *testing.T, d *Driver) (got []string) {
+func (c traceCase) run(t testing.TB, d *Driver) (got []string) {
 	t.Helper()
 	for _, s := range c.Steps {
 		word := strings.Fields(s)
@@ -123,7 +123,7 @@ func (c traceCase) run(t *testing.T, d *Driver) (got []string) {
 	return got
 }
 
-func (c traceCase) write(t *testing.T, d *Driver, point, text string) string {
+func (c traceCase) write(t testing.TB, d *Driver, point, text string) string {
 	t.Helper()
 	i := slices.IndexFunc(c.Points, func(p casePoint) bool { return p.Name == point })
 	if i < 0 {
@@ -137,7 +137,7 @@ func (c traceCase) write(t *testing.T, d *Driver, point, text string) string {
 }
 
 // identify returns what the device says of itself.
-func (c traceCase) identify(t *testing.T, d *Driver, level string) string {
+func (c traceCase) identify(t testing.TB, d *Driver, level string) string {
 	t.Helper()
 	n, err := strconv.ParseUint(level, 10, 8)
 	if err != nil {
@@ -155,7 +155,7 @@ func (c traceCase) identify(t *testing.T, d *Driver, level string) string {
 }
 
 // send writes with a function that the driver takes only where a device refuses another.
-func (c traceCase) send(t *testing.T, d *Driver, function, data string) string {
+func (c traceCase) send(t testing.TB, d *Driver, function, data string) string {
 	t.Helper()
 	q := request{function: raw(t, function)[0], data: raw(t, data)}
 	if _, err := d.client.put(t.Context(), d.devices[0].call(q)); err != nil {
@@ -179,7 +179,7 @@ func parsed(text string) gateway.Value {
 }
 
 // check compares what the steps brought, or writes it down.
-func (c traceCase) check(t *testing.T, dir string, got []string) {
+func (c traceCase) check(t testing.TB, dir string, got []string) {
 	t.Helper()
 	if *update {
 		c.Want = got
@@ -195,7 +195,7 @@ func (c traceCase) check(t *testing.T, dir string, got []string) {
 	}
 }
 
-func readCase(t *testing.T, dir string) (c traceCase) {
+func readCase(t testing.TB, dir string) (c traceCase) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "case.json"))
 	if err != nil {
@@ -209,7 +209,7 @@ func readCase(t *testing.T, dir string) (c traceCase) {
 	return c
 }
 
-func writeCase(t *testing.T, dir string, c traceCase) {
+func writeCase(t testing.TB, dir string, c traceCase) {
 	t.Helper()
 	var b bytes.Buffer
 	out := json.NewEncoder(&b)
@@ -221,7 +221,7 @@ func writeCase(t *testing.T, dir string, c traceCase) {
 }
 
 // playBack returns where a trace is played.
-func playBack(t *testing.T, transport string, exchanges []trace.Exchange) (where string) {
+func playBack(t testing.TB, transport string, exchanges []trace.Exchange) (where string) {
 	t.Helper()
 	if transport == "rtu" {
 		return bustest.PlayLine(t, bustest.FromTrace(t, exchanges))
@@ -230,7 +230,7 @@ func playBack(t *testing.T, transport string, exchanges []trace.Exchange) (where
 }
 
 // startAt lets the driver's next request have the transaction id of the first in the trace, which may begin anywhere.
-func startAt(t *testing.T, d *Driver, transport string, exchanges []trace.Exchange) {
+func startAt(t testing.TB, d *Driver, transport string, exchanges []trace.Exchange) {
 	t.Helper()
 	if transport != "tcp" {
 		return
@@ -274,7 +274,7 @@ type recorder struct {
 	lines []byte
 }
 
-func (r *recorder) tell(t *testing.T) func(trace.Exchange) {
+func (r *recorder) tell(t testing.TB) func(trace.Exchange) {
 	return func(x trace.Exchange) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -285,7 +285,7 @@ func (r *recorder) tell(t *testing.T) func(trace.Exchange) {
 	}
 }
 
-func (r *recorder) exchanges(t *testing.T) []trace.Exchange {
+func (r *recorder) exchanges(t testing.TB) []trace.Exchange {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -299,8 +299,7 @@ func (r *recorder) exchanges(t *testing.T) []trace.Exchange {
 // A line that misbehaves is recorded, and its trace brings another driver the same readings, late answers and all.
 func TestRecordAndPlayBack(t *testing.T) {
 	for _, kind := range []string{"tcp", "rtu"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
+		t.Run(kind, steadily(func(t testing.TB) {
 			unit := sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}, {First: 50, Count: 10}}})
 			for address, value := range map[uint16]uint16{0: 7, 1: 8, 50: 57, 51: 58} {
 				if err := unit.Set(sim.HoldingRegisters, address, value); err != nil {
@@ -342,6 +341,6 @@ func TestRecordAndPlayBack(t *testing.T) {
 			if got := c.run(t, played); !slices.Equal(got, want) {
 				t.Errorf("played back: %q\nrecorded:    %q", got, want)
 			}
-		})
+		}))
 	}
 }

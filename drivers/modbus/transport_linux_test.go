@@ -137,7 +137,7 @@ func TestIdentifyPeer(t *testing.T) {
 }
 
 // speakASCII puts conversations into ASCII frames of unit 17, as hexadecimal of their characters.
-func speakASCII(t *testing.T, ops []bustest.IO) []bustest.IO {
+func speakASCII(t testing.TB, ops []bustest.IO) []bustest.IO {
 	return speak(ops, func(_ int, pdu string) string {
 		return fmt.Sprintf("%x", ascii(t, "11"+strings.ReplaceAll(pdu, " ", "")))
 	})
@@ -172,7 +172,7 @@ func TestConversationOnEachTransport(t *testing.T) {
 }
 
 // behindServer passes what comes at an endpoint of one kind on to a simulated device of another, as a device server does.
-func behindServer(t *testing.T, kind string, units map[byte]*sim.Unit) Options {
+func behindServer(t testing.TB, kind string, units map[byte]*sim.Unit) Options {
 	t.Helper()
 	switch kind {
 	case "UDP":
@@ -229,9 +229,8 @@ func TestFaultsOnEachTransport(t *testing.T) {
 		{"OldTransaction", sim.OldTransaction(1), "<timeout>", "<timeout>", ""},
 	} {
 		for kind, bad := range map[string]string{"UDP": tc.udp, "TLS": tc.tls, "RTUOverTCP": tc.rtu} {
-			t.Run(tc.name+kind, func(t *testing.T) {
-				t.Parallel()
-				s := &site{t: t, unit: sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}, {First: 50, Count: 10}}})}
+			t.Run(tc.name+kind, steadily(func(t testing.TB) {
+				s := &site{t: t, never: t, unit: sim.NewUnit(sim.Layout{HoldingRegisters: []sim.Range{{First: 0, Count: 10}, {First: 50, Count: 10}}})}
 				o := behindServer(t, kind, map[byte]*sim.Unit{1: s.unit})
 				o.Devices = []Device{{Name: "d", Points: holding(0, 1, 50, 51), Timeout: patience}}
 				s.driver = newTestDriver(t, o)
@@ -247,7 +246,7 @@ func TestFaultsOnEachTransport(t *testing.T) {
 					t.Errorf("readings %s, want %s (errors: %v)", got, wantFirst, errs)
 				}
 				s.recovers()
-			})
+			}))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // relayStreams connects each connection of a listener to one that dial makes, until the end of the test.
-func relayStreams(t *testing.T, l net.Listener, dial func() (net.Conn, error)) (endpoint string) {
+func relayStreams(t testing.TB, l net.Listener, dial func() (net.Conn, error)) (endpoint string) {
 	t.Helper()
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -54,7 +54,7 @@ func pour(dst, src net.Conn) {
 }
 
 // relayLine is a serial device server: one connection at a time to a serial line, which stays open between them.
-func relayLine(t *testing.T, l net.Listener, port string) (endpoint string) {
+func relayLine(t testing.TB, l net.Listener, port string) (endpoint string) {
 	t.Helper()
 	line, err := os.OpenFile(port, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -103,7 +103,7 @@ func relayLine(t *testing.T, l net.Listener, port string) (endpoint string) {
 }
 
 // relayDatagrams passes each datagram on to a Modbus TCP device, on a connection for each client, and what comes back as one datagram.
-func relayDatagrams(t *testing.T, device string) (endpoint string) {
+func relayDatagrams(t testing.TB, device string) (endpoint string) {
 	t.Helper()
 	in, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -32,7 +32,7 @@ func TestWhoBreaksTheProtocolIsTold(t *testing.T) {
 		"half a status (5.5.1)":           {[]byte{0x88, 0x81, 0, 0, 0, 0, 3}, "close payload"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, result := serveOnce(t, patience, paths)
+			addr, result := serveOnce(t, paths)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coder "github.com/coder/websocket"
@@ -26,8 +27,8 @@ type served struct {
 	err  error
 }
 
-// serveOnce accepts one connection with Serve, for as long as timeout, and returns the address.
-func serveOnce(t *testing.T, timeout time.Duration, o websocket.ServeOptions) (addr string, result <-chan served) {
+// serveOnce accepts one connection with Serve, and returns the address.
+func serveOnce(t *testing.T, o websocket.ServeOptions) (addr string, result <-chan served) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,9 +41,9 @@ func serveOnce(t *testing.T, timeout time.Duration, o websocket.ServeOptions) (a
 		if err != nil {
 			return // the test has ended
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_ = raw.SetDeadline(time.Now().Add(timeout))
+		_ = raw.SetDeadline(time.Now().Add(patience))
 		c, err := websocket.Serve(ctx, raw, o)
 		if err != nil {
 			raw.Close()
@@ -91,7 +92,7 @@ func TestServeAnswers(t *testing.T) {
 		"TLS":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 0, "", "speaks TLS, and this listener is without"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, result := serveOnce(t, patience, paths)
+			addr, result := serveOnce(t, paths)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -150,18 +151,25 @@ func TestServeEndsInTime(t *testing.T) {
 		"half a request": {"GET /mqtt HTTP/1.1\r\nHost: x\r\n", "did not come to its end within the connect timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, result := serveOnce(t, 50*time.Millisecond, paths)
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if _, err := io.WriteString(c, tt.sent); err != nil {
-				t.Fatal(err)
-			}
-			if got := <-result; !errors.Is(got.err, os.ErrDeadlineExceeded) || !strings.Contains(got.err.Error(), tt.err) {
-				t.Errorf("got %v, want it to say %q", got.err, tt.err)
-			}
+			synctest.Test(t, func(t *testing.T) { // else what is sent might come when the time is over
+				const timeout = 10 * time.Second
+				theirs, ours := net.Pipe()
+				defer ours.Close()
+				if tt.sent != "" {
+					go func() { _, _ = io.WriteString(theirs, tt.sent) }()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				began := time.Now()
+				_ = ours.SetDeadline(began.Add(timeout))
+				_, err := websocket.Serve(ctx, ours, paths)
+				if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got %v, want it to say %q", err, tt.err)
+				}
+				if took := time.Since(began); took != timeout {
+					t.Errorf("it took %v, want %v", took, timeout)
+				}
+			})
 		})
 	}
 }
@@ -175,7 +183,7 @@ func TestServeOfAClientThatLeaves(t *testing.T) {
 		"within its request": {"GET / HT", func(err error) bool { return strings.Contains(err.Error(), "in the middle of its HTTP request") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, result := serveOnce(t, patience, paths)
+			addr, result := serveOnce(t, paths)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -191,7 +199,7 @@ func TestServeOfAClientThatLeaves(t *testing.T) {
 
 // TestServeWithTheFirstFrameBehindTheRequest sends a frame before the answer has come, as a hurried client may: nothing of it is lost.
 func TestServeWithTheFirstFrameBehindTheRequest(t *testing.T) {
-	addr, result := serveOnce(t, patience, paths)
+	addr, result := serveOnce(t, paths)
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +223,7 @@ func TestServeWithTheFirstFrameBehindTheRequest(t *testing.T) {
 // TestServeTakesFramesOfAllKinds talks with another implementation: packets that span frames, several in one, pings between them, an empty
 // frame; a packet is one frame on the way back; and the close frame is the end of the stream.
 func TestServeTakesFramesOfAllKinds(t *testing.T) {
-	addr, result := serveOnce(t, patience, paths)
+	addr, result := serveOnce(t, paths)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	peer, _, err := coder.Dial(ctx, "ws://"+addr+"/mqtt", &coder.DialOptions{Subprotocols: []string{"mqtt"}})
