@@ -193,12 +193,12 @@ func TestAClientThatIsNotReadIsNotSilent(t *testing.T) {
 	r := startAttending(t, func(o *localbroker.Options) { o.MaxUnacknowledged = 1 })
 	r.queue("cloud", localbroker.QueueSub{Filters: []string{"a"}})
 	c := r.dial()
-	c.connect(&packet.Connect{ClientID: "c", CleanStart: true, KeepAlive: 1})
+	c.connect(&packet.Connect{ClientID: "c", CleanStart: true, KeepAlive: 3})
 	c.expect("20 02 00 00")
 	r.attended(1)
 	r.mem.hold()
 	c.write(slices.Concat(publishBytes("a", "1", 1, 1, false, false), publishBytes("a", "2", 1, 2, false, false)))
-	<-time.After(1700 * time.Millisecond) // more than the keep alive and a half
+	<-time.After(4700 * time.Millisecond) // more than the keep alive and a half
 	r.mem.await(t, "one message, and not the other", func() bool { return len(r.mem.pending) == 1 })
 	r.mem.release()
 	c.checkAck(c.next(), packet.TypePuback, 1)
