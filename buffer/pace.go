@@ -13,10 +13,8 @@ type pace struct {
 const (
 	lags      = 2
 	overtakes = 16
+	longPause = 4 // spans, after which nothing is known any more
 )
-
-// longPause is after how many spans nothing is known any more.
-const longPause = 4
 
 // abreast reports whether a session that is behind takes about as much as comes. Who publishes as fast as the disk lets it would keep it there for
 // ever: it costs the machine more to write, and to read again, than to hand over. So such publishers wait up to hold, in which the session

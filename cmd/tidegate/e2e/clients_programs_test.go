@@ -24,7 +24,7 @@ type program struct {
 	publisher func(m message, file string) []string // file holds the payload
 	parse     func(line string) (message, bool)
 	stumbles  func(lines []string) bool // what the program prints shows that a fault of its own keeps it from connecting; nil: it has none
-	stumble   *atomic.Int32             // counts how often it has
+	tally     *atomic.Int32             // counts how often it has been seen
 
 	published int
 }
@@ -51,7 +51,7 @@ func (p *program) join(s session) member {
 		if !stumbled {
 			return m
 		}
-		p.stumble.Add(1)
+		p.tally.Add(1)
 		m.kill()
 	}
 	p.t.Fatalf("%s has not connected in %d attempts, by a fault of its own", p.name, attempts)
@@ -70,7 +70,7 @@ func (p *program) publish(m message) {
 	for attempt := 1; ; attempt++ {
 		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 		if attempt < attempts && p.stumbled(strings.Split(string(out), "\n")) {
-			p.stumble.Add(1)
+			p.tally.Add(1)
 			continue
 		}
 		if acknowledged := []string{"CONNACK", "PUBACK", "PUBCOMP"}[m.qos]; err != nil || !bytes.Contains(out, []byte(acknowledged)) {
@@ -218,7 +218,7 @@ func pahoC(prefix string) opener {
 			return append(args, "-f", file)
 		}
 		if prefix == "paho_cs_" && way.transport == "wss" {
-			p.stumbles, p.stumble = connectsTooEarly, &way.site.stumbles
+			p.stumbles, p.tally = connectsTooEarly, &way.site.stumbles
 		}
 		return p
 	}
